@@ -1,0 +1,42 @@
+"""What a verdict does to branches that have not ended, and what a default does to those that ended badly.
+
+Both the fold (for coverage and merge) and the dispatcher (for the report) need the same answer, so the table stands here,
+between them, instead of twice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fanmesh.model.states import BranchReason, BranchState, CompletedBy, IfMissing
+
+R, S, C = BranchReason, BranchState, CompletedBy
+
+SATISFIES: Final = frozenset({S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED})
+"""States in which a required branch has done its duty."""
+
+NO_DEFAULT: Final = frozenset({R.CONDITION, R.ROLLOUT, R.COMPLETION_MET, R.CALLER_GONE, R.LATE})
+"""Reasons for which nothing is missing, so that no default stands in."""
+
+
+def at_verdict(by: CompletedBy, *, started: bool, soft_passed: bool) -> tuple[BranchState, BranchReason]:
+    """State and reason of a branch that has not ended when the request completes by `by`.
+
+    `soft_passed`: the branch's own soft timeout or the plan's has passed. Source: the table of endings.
+    """
+    match by:
+        case C.HARD_TIMEOUT:
+            return (S.TIMED_OUT, R.REQUEST_DEADLINE) if started else (S.SKIPPED, R.NOT_STARTED_NO_TIME)
+        case C.CALLER_GONE:
+            return S.CANCELLED, R.CALLER_GONE
+        case _ if soft_passed:
+            return (S.CANCELLED if started else S.SKIPPED), R.SOFT_TIMEOUT
+        case _:
+            return (S.CANCELLED if started else S.SKIPPED), R.COMPLETION_MET
+
+
+def with_default(state: BranchState, reason: BranchReason, if_missing: IfMissing) -> BranchState:
+    """`state`, or DEFAULTED where a default stands in. The reason is kept by the caller."""
+    if if_missing is IfMissing.USE and state not in SATISFIES and reason not in NO_DEFAULT:
+        return S.DEFAULTED
+    return state

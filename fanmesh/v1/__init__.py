@@ -1,0 +1,1 @@
+"""Generated stubs of protos/fanmesh/v1. Never edited; `make protos` writes them."""
