@@ -1,0 +1,1 @@
+"""The Dispatcher: one request in, many workers called, one merged answer out."""

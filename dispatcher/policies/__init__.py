@@ -1,0 +1,1 @@
+"""Pure state machines: they take `now` and `u`, and return decisions."""

@@ -1,0 +1,1 @@
+"""Protobuf and network edges; everything that is not a value crosses here."""

@@ -35,6 +35,14 @@ def at_verdict(by: CompletedBy, *, started: bool, soft_passed: bool) -> tuple[Br
             return (S.CANCELLED if started else S.SKIPPED), R.COMPLETION_MET
 
 
+def at_exclusion(reason: BranchReason, *, must: bool) -> BranchState:
+    """State of a node that is excluded before it starts. `must`: required, or `if_missing: fail`.
+
+    SKIPPED, but for a required node whose `if` could not be evaluated: that is a failure, not a wish of the plan.
+    """
+    return S.FAILED if must and reason is R.CONDITION_ERROR else S.SKIPPED
+
+
 def with_default(state: BranchState, reason: BranchReason, if_missing: IfMissing) -> BranchState:
     """`state`, or DEFAULTED where a default stands in. The reason is kept by the caller."""
     if if_missing is IfMissing.USE and state not in SATISFIES and reason not in NO_DEFAULT:

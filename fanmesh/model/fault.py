@@ -44,7 +44,7 @@ class FaultKind(Enum):
     TOO_LARGE = "too_large"  # over a size limit
     STREAM_BROKEN = "stream_broken"  # a stream failed after parts had arrived
     CANCELLED = "cancelled"  # we stopped it ourselves
-    REFUSED = "refused"  # a policy on our side did not let it out
+    NO_TIME = "no_time"  # too little was left to start
 
 
 @unique

@@ -26,3 +26,7 @@ class Opaque:
 
 
 Value: TypeAlias = JsonValue | Opaque
+
+
+class Malformed(ValueError):
+    """Data that is no value: what is wrong, with the path of the field. The sender's mistake, never ours."""

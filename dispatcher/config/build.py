@@ -1,0 +1,135 @@
+"""Models → Catalogue: the plans that will run, with their expressions compiled and their merges asked.
+
+Compiling is the last check, so it is done even when earlier ones have failed: whoever edits the file wants the typo in the
+expression in the same list as the misspelt worker. The result counts only if no problem was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from dispatcher.config import reserved
+from dispatcher.config.check_plans import until_rules
+from dispatcher.config.expressions import AFTER, BEFORE, condition, mapping
+from dispatcher.config.merges import CompileMerge
+from dispatcher.config.parse import Parsed
+from dispatcher.config.problems import Path
+from dispatcher.config.settings import Limits, ServerConfig
+from dispatcher.config.shape import BranchShape, CompleteShape, CountShape, CoverageShape, FileShape, PlanShape, UseShape
+from dispatcher.model.plan import Accepts, Catalogue, Effect, Node, Plan, Route, Worker
+from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
+from fanmesh.model.merge import MergeSpec
+from fanmesh.model.states import IfMissing
+
+
+def build(shape: FileShape, parsed: Parsed, compile_merge: CompileMerge, local: Collection[str], version: str) -> Catalogue:
+    """The catalogue. What is wrong in expressions and merges is added to `parsed.problems`."""
+    workers = {name: Worker(name) for name in local} | _workers(shape)
+    plans = {name: _plan(name, plan, workers, parsed, compile_merge) for name, plan in shape.plans.items()}
+    routes = tuple(
+        Route(route.plan, condition(route.condition, ("routes", position, "if"), (), parsed), route.condition or "default")
+        for position, route in enumerate(shape.routes)
+    )
+    return Catalogue(plans, workers, routes, tuple(shape.attributes), version)
+
+
+def server(shape: FileShape) -> ServerConfig:
+    """The settings of the process."""
+    given = shape.server
+    limits = Limits(given.limits.part, given.limits.branch, given.limits.reply)
+    return ServerConfig(given.listen, given.metrics, given.aggregator, given.drain, limits)
+
+
+def _workers(shape: FileShape) -> dict[str, Worker]:
+    return {
+        name: Worker(
+            name=name,
+            target=worker.target or "",
+            effect=Effect(worker.effect),
+            endpoints=tuple(worker.endpoints) if isinstance(worker.endpoints, list) else (),
+            streams=worker.stream,
+            attributes=tuple(worker.attributes),
+        )
+        for name, worker in shape.workers.items()
+    }
+
+
+def _plan(name: str, plan: PlanShape, workers: dict[str, Worker], parsed: Parsed, compile_merge: CompileMerge) -> Plan:
+    path: Path = ("plans", name)
+    nodes = [
+        _node(branch, shape, workers.get(shape.worker or branch, Worker(branch)), (*path, "branches", branch), plan, parsed)
+        for branch, shape in plan.branches.items()
+    ]
+    rule = _completion(plan.complete, plan)
+    spec = _spec(plan)
+    accepts = _merge(spec, plan, path, parsed, compile_merge)
+    latency, reserve = plan.budget.latency, plan.merge_reserve
+    if accepts is None:
+        return Plan(name, tuple(nodes), latency, reserve, rule, spec)
+    for node in nodes:
+        if node.if_missing is IfMissing.USE and (why := accepts(node.id, node.default)) is not None:
+            parsed.complain((*path, "branches", node.id, "if_missing", "use"), f"merge {spec.kind} cannot take it: {why}")
+    return Plan(name, tuple(nodes), latency, reserve, rule, spec, accepts)
+
+
+def _node(branch: str, shape: BranchShape, worker: Worker, path: Path, plan: PlanShape, parsed: Parsed) -> Node:
+    match shape.if_missing:
+        case UseShape(use=default):
+            if_missing = IfMissing.USE
+        case word:
+            if_missing, default = IfMissing[word.upper()], None
+    return Node(
+        id=branch,
+        worker=worker,
+        required=shape.required,
+        weight=shape.weight,
+        soft=shape.soft_timeout,
+        timeout=shape.timeout,
+        sla=shape.sla,
+        if_missing=if_missing,
+        default=default,
+        condition=condition(shape.condition, (*path, "if"), plan.branches, parsed),
+        condition_source=shape.condition or "",
+        input=mapping(shape.input, (*path, "input"), plan.branches, BEFORE, parsed),
+        output=mapping(shape.output, (*path, "output"), plan.branches, AFTER, parsed),
+        discard_broken=shape.on_stream_failure == "discard",
+    )
+
+
+def _completion(complete: CompleteShape, plan: PlanShape) -> CompletionRule:
+    return CompletionRule(
+        until=tuple(_until(rule) for rule in until_rules(plan)),
+        soft=complete.soft_timeout,
+        grace=Grace(complete.grace.min, complete.grace.max),
+        min_success=plan.accept.min_success,
+        min_coverage=plan.accept.min_coverage,
+    )
+
+
+def _until(rule: str | CountShape | CoverageShape) -> Until:
+    match rule:
+        case CountShape(count=count):
+            return Until(UntilKind.COUNT, count)
+        case CoverageShape(coverage=coverage):
+            return Until(UntilKind.COVERAGE, coverage)
+        case name:
+            return Until(UntilKind(name))
+
+
+def _spec(plan: PlanShape) -> MergeSpec:
+    if isinstance(plan.merge, str):
+        return MergeSpec(plan.merge)
+    ((kind, options),) = plan.merge.items()
+    return MergeSpec(kind, options)
+
+
+def _merge(spec: MergeSpec, plan: PlanShape, path: Path, parsed: Parsed, compile_merge: CompileMerge) -> Accepts | None:
+    where: Path = (*path, "merge") if isinstance(plan.merge, str) else (*path, "merge", spec.kind)
+    if spec.kind in reserved.MERGES:
+        parsed.complain(where, reserved.unsupported(f"merge: {spec.kind}"))
+        return None
+    try:
+        return compile_merge(spec, list(plan.branches)).accepts
+    except ValueError as error:
+        parsed.complain((*where, *getattr(error, "path", ())), str(getattr(error, "message", error)))
+        return None

@@ -1,0 +1,83 @@
+"""What the parts of a plan say about each other: times, floors and completion rules that cannot be meant as written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from dispatcher.config.parse import Parsed
+from dispatcher.config.problems import Path, listed, near
+from dispatcher.config.quantities import show_duration
+from dispatcher.config.shape import BranchShape, CountShape, CoverageShape, PlanShape
+
+
+def check_plan(plan: PlanShape, path: Path, workers: Collection[str], parsed: Parsed) -> None:
+    """Add to `parsed.problems` what does not fit together within the plan at `path`."""
+    if not plan.branches:
+        parsed.complain((*path, "branches"), "there is no branch", "at least one")
+    for name, branch in plan.branches.items():
+        _branch(name, branch, (*path, "branches", name), plan, workers, parsed)
+    _times(plan, path, parsed)
+    if plan.branches:
+        _rules(plan, path, parsed)
+
+
+def _branch(name: str, branch: BranchShape, path: Path, plan: PlanShape, workers: Collection[str], parsed: Parsed) -> None:
+    if (worker := branch.worker or name) not in workers:
+        where, at_key = ((*path, "worker"), False) if branch.worker else (path, True)
+        parsed.complain(where, f"unknown worker {worker!r}{near(worker, workers)}", listed(workers), at_key=at_key)
+    soft, timeout, latency = branch.soft_timeout, branch.timeout, plan.budget.latency
+    if soft is not None and timeout is not None and soft >= timeout:
+        parsed.complain(
+            (*path, "timeout"),
+            f"{show_duration(timeout)} is not longer than soft_timeout {show_duration(soft)}",
+            f"> {show_duration(soft)}",
+        )
+    if timeout is not None and latency is not None and timeout > latency:
+        message = f"{show_duration(timeout)} is longer than the plan's latency {show_duration(latency)}, which ends it earlier"
+        parsed.complain((*path, "timeout"), message, f"at most {show_duration(latency)}", warning=True)
+    if soft is not None and latency is not None and soft >= latency:
+        message = f"{show_duration(soft)} is not shorter than the plan's latency {show_duration(latency)}, 0.7 of which applies"
+        parsed.complain((*path, "soft_timeout"), message, f"< {show_duration(latency)}", warning=True)
+    if soft is not None and branch.required:
+        message = "no effect: a required branch is waited for until its hard timeout"
+        parsed.complain((*path, "soft_timeout"), message, warning=True)
+
+
+def _times(plan: PlanShape, path: Path, parsed: Parsed) -> None:
+    soft, latency = plan.complete.soft_timeout, plan.budget.latency
+    if soft is not None and latency is not None and soft >= latency:
+        message = f"{show_duration(soft)} is not shorter than budget.latency {show_duration(latency)}"
+        parsed.complain((*path, "complete", "soft_timeout"), message, f"< {show_duration(latency)}")
+    grace = plan.complete.grace
+    if grace.min > grace.max and not parsed.is_cut((*path, "complete", "grace", "max")):
+        parsed.complain((*path, "complete", "grace", "min"), f"{grace.min} is above max {grace.max}", "min <= max")
+    if grace.max > 0 and not any(isinstance(rule, CoverageShape) for rule in until_rules(plan)):
+        message = "no effect: grace begins when `until: {coverage: x}` is met, and there is no such rule"
+        parsed.complain((*path, "complete", "grace"), message, warning=True)
+
+
+def _rules(plan: PlanShape, path: Path, parsed: Parsed) -> None:
+    branches = len(parsed.names(*map(str, path), "branches"))
+    if plan.accept.min_success > branches:
+        message = f"{plan.accept.min_success} is more than the plan's branches"
+        parsed.complain((*path, "accept", "min_success"), message, f"at most {branches}")
+    listed_rules = isinstance(plan.complete.until, list)
+    for position, rule in enumerate(until_rules(plan)):
+        where: Path = (*path, "complete", "until", *((position,) if listed_rules else ()))
+        match rule:
+            case CountShape() if rule.count > branches:
+                parsed.complain((*where, "count"), f"{rule.count} is more than the plan's branches", f"at most {branches}")
+            case "required" if not _any_required(plan, path, parsed):
+                parsed.complain(where, "no branch is required", "required: true at one branch, or another rule")
+
+
+def until_rules(plan: PlanShape) -> list[str | CountShape | CoverageShape]:
+    """The rules of `until`, however many were written."""
+    until = plan.complete.until
+    return list(until) if isinstance(until, list) else [until]
+
+
+def _any_required(plan: PlanShape, path: Path, parsed: Parsed) -> bool:
+    """Whether a branch is required, or may be where the text could not be read."""
+    below = (*path, "branches")
+    return any(branch.required for branch in plan.branches.values()) or any(cut[: len(below)] == below for cut in parsed.cut)

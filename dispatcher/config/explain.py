@@ -1,0 +1,127 @@
+"""pydantic's complaints → Problems in the words of the configuration.
+
+pydantic speaks of types and models (`Input should be a valid dictionary`), points into its own tree (`loc` names union arms
+that no file contains), and does not know which key was meant. Readers of a configuration need the opposite on all three.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from dispatcher.config import reserved, shape
+from dispatcher.config.document import Document
+from dispatcher.config.problems import Path, Problem, Wrong, listed, near, shown
+from dispatcher.config.shape_types import AN_ID
+
+_WORDS: Final = re.compile("[a-z]+")
+
+KINDS: Final = {
+    "string_type": "a string",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping ({} for all defaults)",
+    "model_attributes_type": "a mapping ({} for all defaults)",
+}
+
+
+def section(path: Path) -> type[BaseModel] | None:
+    """The model of the mapping at `path`; None where keys are names or data."""
+    match path:
+        case ():
+            return shape.FileShape
+        case ("workers", _):
+            return shape.WorkerShape
+        case ("plans", _):
+            return shape.PlanShape
+        case ("plans", _, "branches", _):
+            return shape.BranchShape
+        case ("plans", _, "branches", _, "if_missing"):
+            return shape.UseShape
+        case ("plans", _, "budget"):
+            return shape.BudgetShape
+        case ("plans", _, "complete"):
+            return shape.CompleteShape
+        case ("plans", _, "complete", "grace"):
+            return shape.GraceShape
+        case ("plans", _, "accept"):
+            return shape.AcceptShape
+        case ("routes", int()):
+            return shape.RouteShape
+        case ("server",):
+            return shape.ServerShape
+        case ("server", "limits"):
+            return shape.LimitsShape
+        case _:
+            return None
+
+
+def keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a section as they are written."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def locate(error: ErrorDetails, document: Document) -> Path:
+    """Where in the document pydantic's `loc` is: what is not there is skipped, except the name of a missing key."""
+    node: Any = document.value
+    path: list[str | int] = []
+    for item in error["loc"]:
+        if (isinstance(node, dict) and item in node) or (isinstance(node, list) and isinstance(item, int) and item < len(node)):
+            node = node[item]  # type: ignore[index]  # a mapping has string keys, a list positions; both were just tested
+            path.append(item)
+    if error["type"] == "missing":
+        path.append(error["loc"][-1])
+    return tuple(path)
+
+
+def explain(error: ErrorDetails, path: Path, document: Document) -> Problem:
+    """One complaint of pydantic about what stands at `path`, in our words."""
+    value, context = error["input"], error.get("ctx", {})
+    name = next((item for item in reversed(path) if isinstance(item, str)), "")
+    if (word := _word(value)) in reserved.VALUES.get(name, ()):
+        return document.problem(path, reserved.unsupported(f"{name}: {word}"))
+    match error["type"]:
+        case "extra_forbidden" if name in reserved.KEYS:
+            return document.problem(path, reserved.unsupported(name), at_key=True)
+        case "extra_forbidden":
+            model = section(path[:-1])
+            known = keys(model) if model else []
+            return document.problem(path, f"unknown key{near(name, known)}", listed(known), at_key=True)
+        case "missing":
+            model = section(path[:-1])
+            fields = model.model_fields.items() if model else ()
+            meaning = next((field.description for key, field in fields if (field.alias or key) == name), None) or ""
+            return document.problem(path, f"is missing. {meaning}".rstrip(". "))
+        case "value_error" if isinstance(wrong := context.get("error"), Wrong):
+            return document.problem(path, wrong.message, wrong.expected)
+        case "string_pattern_mismatch":
+            return document.problem(path, f"{shown(value)} is not a name", AN_ID, at_key=error["loc"][-1] == "[key]")
+        case "literal_error":
+            expected = str(context["expected"]).replace("'", "")
+            meant = near(value, _WORDS.findall(expected)) if isinstance(value, str) else ""
+            return document.problem(path, f"{shown(value)} is not known here{meant}", expected)
+        case "choice":
+            return document.problem(path, f"{shown(value)} is not allowed here", error["msg"])
+        case kind if kind in KINDS:
+            return document.problem(path, f"{shown(value)} is not {KINDS[kind].split(' (')[0]}", KINDS[kind])
+        case _:
+            expected = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+            return document.problem(path, f"{shown(value)} is not allowed", expected)
+
+
+def _word(value: object) -> str:
+    """A word, or the only key of a mapping: how a choice is written."""
+    match value:
+        case str():
+            return value
+        case dict() if len(value) == 1:
+            return str(next(iter(value)))
+        case _:
+            return ""

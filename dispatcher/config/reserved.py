@@ -1,0 +1,34 @@
+"""Names that belong to capabilities this version does not have.
+
+They are refused by name wherever they stand. To call `retry` an unknown key would send its author looking for a typo, and to
+ignore it would let a plan run without the protection that was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KEYS: Final = frozenset(
+    """
+    access allow_partial_input balance breaker cache canary cascade default_policy descriptors estimate extends fallback for_each
+    hedge idempotent include item limit max_in_flight method min_time on_branch_failure policies policy price reflection retry
+    rollouts spend_limits stages tls tokens triggers usd
+    """.split()
+)
+
+INSTEAD_OF_BRANCHES: Final = frozenset({"cascade", "stages"})
+"""Keys that would take the place of `branches`, which is therefore not missed beside them."""
+
+UNTIL: Final = frozenset({"predicate", "confidence", "quiet"})
+MERGES: Final = frozenset(
+    {"join_by_key", "top_k", "rrf", "vote", "best_confidence", "numeric", "concat_stream", "synthesize", "custom"}
+)
+EFFECTS: Final = frozenset({"write"})
+ENDPOINTS: Final = frozenset({"opaque"})
+VALUES: Final = {"effect": EFFECTS, "endpoints": ENDPOINTS, "until": UNTIL, "merge": MERGES}
+"""Values by the key that would hold them: the word itself, or the only key of a mapping."""
+
+
+def unsupported(what: str) -> str:
+    """The one wording of it."""
+    return f"{what} is not supported by this version"

@@ -1,0 +1,43 @@
+"""A loaded configuration: frozen values, nothing of YAML or pydantic left in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from dispatcher.config.problems import Problem
+from dispatcher.model.plan import Catalogue
+
+EMBEDDED: Final = "embedded"
+"""The aggregator that runs in the dispatcher's own process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in bytes above which a message is refused: one part, all of a branch, the merged reply."""
+
+    part: int = 2**20
+    branch: int = 8 * 2**20
+    reply: int = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """The process. `metrics` None = not served; `aggregator` is EMBEDDED or a target; `drain` in ns."""
+
+    listen: str
+    metrics: str | None
+    aggregator: str
+    drain: int
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a file says. `dev`: worker → `module:function`. `version` changes exactly when the meaning of the file does."""
+
+    catalogue: Catalogue
+    server: ServerConfig
+    dev: dict[str, str]
+    warnings: tuple[Problem, ...] = ()
+    version: str = ""

@@ -1,0 +1,184 @@
+"""The configuration file as pydantic models: which keys there are, of which kind, with which defaults.
+
+What one key can say about itself is checked here; what two keys say about each other is not (see checks_*.py), because
+pydantic would report it for the whole section instead of for the key that is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, Tag, WithJsonSchema
+
+from dispatcher.config.shape_types import (
+    Aggregator,
+    Cel,
+    Duration,
+    Function,
+    HostPort,
+    Id,
+    Listen,
+    PositiveDuration,
+    Ratio,
+    Size,
+    Target,
+    Template,
+    choice,
+    only_key,
+)
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are errors, and no value is converted from another kind."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class WorkerShape(Section):
+    """A service that answers."""
+
+    target: Target | None = Field(None, description="Where it is. Without a scheme: dns. Not needed with a list of endpoints.")
+    effect: Literal["read"] = Field(description="What a call does to the world; this version calls workers that only read.")
+    endpoints: Annotated[
+        Annotated[Literal["resolve"], Tag("(resolve)")]
+        | Annotated[list[HostPort], Field(json_schema_extra={"uniqueItems": True, "minItems": 1}), Tag("(list)")],
+        choice(lambda v: "(list)" if isinstance(v, list) else "(resolve)", "resolve or a list"),
+    ] = Field("resolve", description="Its addresses: found by resolving the target, or a fixed list.")
+    attributes: list[Id] = Field([], description="The attributes of a request that it is told; no others leave the dispatcher.")
+    stream: bool = Field(False, description="It answers in parts (ProcessStream) instead of once (Process).")
+
+
+class UseShape(Section):
+    """A value in the place of a missing answer."""
+
+    use: Any = Field(description="The value that stands in, merged like an answer.")
+
+
+class CountShape(Section):
+    """Complete once that many branches have answered."""
+
+    count: int = Field(ge=1, description="How many branches.")
+
+
+class CoverageShape(Section):
+    """Complete once that share of the weights has answered."""
+
+    coverage: float = Field(gt=0, le=1, description="The share, above 0 and up to 1.")
+
+
+A_RULE = "all, first, required, {count: n} or {coverage: x}"
+
+UntilRule: TypeAlias = Annotated[
+    Annotated[Literal["all", "first", "required"], Tag("(name)")]
+    | Annotated[CountShape, Tag("(count)")]
+    | Annotated[CoverageShape, Tag("(coverage)")],
+    choice(lambda v: "(name)" if isinstance(v, str) else only_key(v), A_RULE),
+]
+
+IfMissingShape: TypeAlias = Annotated[
+    Annotated[Literal["skip", "fail"], Tag("(name)")] | Annotated[UseShape, Tag("(use)")],
+    choice(lambda v: "(name)" if isinstance(v, str) else only_key(v), "skip, fail or {use: value}"),
+]
+
+
+class BranchShape(Section):
+    """One branch of a plan: a worker, and what its answer means to the plan."""
+
+    worker: Id | None = Field(None, description="The worker that answers; the branch's own name if not given.")
+    required: bool = Field(False, description="Without it the plan fails; it is waited for until its hard timeout.")
+    weight: float = Field(1.0, gt=0, description="Its share of coverage.")
+    soft_timeout: PositiveDuration | None = Field(None, description="From its first send; then it is no longer waited for.")
+    timeout: PositiveDuration | None = Field(None, description="From its first send; then it has failed and is cancelled.")
+    sla: PositiveDuration | None = Field(None, description="The expected answer time; reported and measured, changes nothing.")
+    if_missing: IfMissingShape = Field(
+        "skip", description="What its missing answer means: left out, a failed plan, or a value."
+    )
+    condition: Cel | None = Field(None, alias="if", description="It runs only if this holds. Reads `input` and `attributes`.")
+    input: Template = Field(None, description="What it is sent; the request's input if not given.")
+    output: Template = Field(None, description="What its answer becomes. Reads `output` as well; the answer if not given.")
+    on_stream_failure: Literal["keep", "discard"] = Field("keep", description="What happens to the parts of a broken stream.")
+
+
+class BudgetShape(Section):
+    """What one request may use up."""
+
+    latency: PositiveDuration | None = Field(None, description="Time until the reply; never more than the caller's deadline.")
+
+
+class GraceShape(Section):
+    """How much longer to wait for stragglers once coverage is met, as shares of the remaining time."""
+
+    min: Ratio = Field(0.0, description="The share when only the lightest branch is pending.")
+    max: Ratio = Field(0.0, description="The share when as much is pending as may be missing; at least `min`.")
+
+
+class CompleteShape(Section):
+    """When a request is complete."""
+
+    until: Annotated[
+        Annotated[UntilRule, Tag("(rule)")] | Annotated[list[UntilRule], Field(min_length=1), Tag("(list)")],
+        choice(lambda v: "(list)" if isinstance(v, list) else "(rule)", "a rule or a list"),
+    ] = Field("all", description="The rule that completes it early, or several: the first that holds.")
+    soft_timeout: PositiveDuration | None = Field(None, description="From arrival; then what is there is enough.")
+    grace: GraceShape = Field(GraceShape(), description="Waiting on after `until: {coverage: x}` is met.")
+
+
+class AcceptShape(Section):
+    """The floor: below it the request fails."""
+
+    min_success: int = Field(1, ge=0, description="Branches that must have answered.")
+    min_coverage: Ratio = Field(0.0, description="Share of the weights that must have answered.")
+
+
+class PlanShape(Section):
+    """What runs for one request."""
+
+    budget: BudgetShape = Field(BudgetShape(), description="What one request may use up.")
+    merge_reserve: Duration = Field(
+        "25ms", validate_default=True, description="Time kept for merging and the reply, at most T/4."
+    )
+    branches: dict[Id, BranchShape] = Field(description="What is called, by name, in plan order.")
+    complete: CompleteShape = Field(CompleteShape(), description="When a request is complete.")
+    accept: AcceptShape = Field(AcceptShape(), description="The floor below which the request fails.")
+    merge: Annotated[
+        Annotated[str, Tag("(name)")] | Annotated[dict[str, Any], Field(min_length=1, max_length=1), Tag("(options)")],
+        choice(lambda v: "(name)" if isinstance(v, str) else "(options)", "a name or {name: options}"),
+        WithJsonSchema({"x-type": "merge"}),
+    ] = Field("collect", description="How the answers become one: a merge's name, or {name: options}.")
+
+
+class RouteShape(Section):
+    """Chooses the plan when the caller names none. The first route that matches wins."""
+
+    condition: Cel | None = Field(None, alias="if", description="It matches if this holds; always, if not given.")
+    plan: Id = Field(description="The plan it chooses.")
+
+
+class LimitsShape(Section):
+    """Sizes above which a message is refused."""
+
+    part: Size = Field("1MiB", validate_default=True, description="One part of a streamed answer.")
+    branch: Size = Field("8MiB", validate_default=True, description="All that one branch answers.")
+    reply: Size = Field("4MiB", validate_default=True, description="The merged result.")
+
+
+class ServerShape(Section):
+    """The process itself."""
+
+    listen: Listen = Field("127.0.0.1:50050", description="Where callers connect. Port 0 = any free one.")
+    metrics: Listen | None = Field("127.0.0.1:9464", description="Where /metrics is served; null = nowhere.")
+    aggregator: Aggregator = Field("embedded", description="Who merges: this process, or the Aggregator service at a target.")
+    drain: Duration = Field("20s", validate_default=True, description="How long requests in flight may go on after SIGTERM.")
+    limits: LimitsShape = Field(default_factory=LimitsShape, description="Sizes above which a message is refused.")
+
+
+class FileShape(Section):
+    """A Fanmesh configuration."""
+
+    version: Literal[1] = Field(description="The version of this format.")
+    attributes: list[Id] = Field([], description="Names that callers may set and expressions may read; an absent one is empty.")
+    workers: dict[Id, WorkerShape] = Field(description="The services that answer, by name.")
+    plans: dict[Id, PlanShape] = Field(description="What can be asked for, by name.")
+    routes: list[RouteShape] = Field([], description="Choose the plan when the caller names none; the first match wins.")
+    server: ServerShape = Field(default_factory=ServerShape, description="The process itself.")
+    dev: dict[Id, Function] = Field({}, description="Workers that `fanmesh dev` starts, and restarts on save.")

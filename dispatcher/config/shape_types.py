@@ -1,0 +1,55 @@
+"""The kinds of value a configuration holds, for pydantic and for the JSON Schema at once.
+
+`x-unit` and `x-type` in the schema are for the documentation; editors skip what they do not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import Discriminator, Field, PlainValidator, StringConstraints, WithJsonSchema
+
+from dispatcher.config import addresses, quantities
+
+ID_PATTERN: Final = r"^[a-z][a-z0-9_]*$"
+AN_ID: Final = "a lower-case letter, then lower-case letters, digits and _"
+
+
+def _text(kind: str, pattern: str, *examples: str, unit: str = "") -> WithJsonSchema:
+    more = {"x-unit": unit} if unit else {}
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples), "x-type": kind, **more})
+
+
+_DURATION: Final = _text("duration", quantities.DURATION_PATTERN, "300ms", "1.5s", "2m", unit="us, ms, s, m, h")
+
+Id: TypeAlias = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Duration: TypeAlias = Annotated[int, PlainValidator(quantities.parse_duration), _DURATION]
+PositiveDuration: TypeAlias = Annotated[int, PlainValidator(quantities.parse_positive_duration), _DURATION]
+Size: TypeAlias = Annotated[
+    int,
+    PlainValidator(quantities.parse_size),
+    _text("size", quantities.SIZE_PATTERN, "512KiB", "1MiB", unit="B, KiB, MiB, GiB"),
+]
+HostPort: TypeAlias = Annotated[str, PlainValidator(addresses.parse_host_port), _text("host:port", ":[0-9]+$", "geo-0:50051")]
+Listen: TypeAlias = Annotated[
+    str, PlainValidator(addresses.parse_listen), _text("address", "^unix:|:[0-9]+$", "127.0.0.1:50050")
+]
+Target: TypeAlias = Annotated[
+    str, PlainValidator(addresses.parse_target), _text("target", ":", "dns:///geo:50051", "geo:50051")
+]
+Aggregator: TypeAlias = Annotated[str, PlainValidator(addresses.parse_aggregator), _text("target", "^embedded$|:", "embedded")]
+Function: TypeAlias = Annotated[str, PlainValidator(addresses.parse_callable), _text("module:function", ":", "workers.geo:geo")]
+Cel: TypeAlias = Annotated[str, Field(json_schema_extra={"x-type": "CEL", "examples": ['attributes.task == "enrich"']})]
+Template: TypeAlias = Annotated[Any, Field(json_schema_extra={"x-type": "value with ${CEL}"})]
+Ratio: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
+def choice(of: Callable[[Any], str | None], expected: str) -> Discriminator:
+    """Tells the arms of a choice apart by looking, so that a mistake is reported for the arm that was meant, not for all."""
+    return Discriminator(of, custom_error_type="choice", custom_error_message=expected)
+
+
+def only_key(value: Any) -> str | None:
+    """The key of a one-key mapping as the tag `(key)`: in brackets, so that no key of a document is mistaken for a tag."""
+    return f"({next(iter(value))})" if isinstance(value, dict) and len(value) == 1 else None

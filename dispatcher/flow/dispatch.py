@@ -1,0 +1,62 @@
+"""The story of one request, top to bottom: route → plan → run → reply."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dispatcher.flow.account import report_of
+from dispatcher.flow.ports import Engine, Reply, Watch
+from dispatcher.flow.route import route
+from dispatcher.flow.run import Run
+from dispatcher.flow.statuses import refusal_of
+from dispatcher.model.deadlines import divide
+from dispatcher.model.plan import Catalogue
+from dispatcher.model.request import Refusal, Request
+from fanmesh.model.fault import Code
+from fanmesh.model.values import Malformed
+
+
+async def dispatch(engine: Engine, catalogue: Catalogue, request: Request, watch: Watch | None = None) -> Reply:
+    """Answer `request`. Cancelling this coroutine cancels everything it started.
+
+    Never raises for what callers, workers or networks do: how it ended is in the reply.
+    """
+    observer = engine.observer
+    observer.request_started(request)
+    run: Run | None = None
+    reply = Reply(None, None, Refusal(Code.INTERNAL, "INTERNAL", "the dispatcher failed"))
+    try:
+        chosen = route(catalogue, request, observer)
+        if isinstance(chosen, Refusal):
+            reply = Reply(None, None, chosen)
+            return reply
+        plan, name = chosen
+        if (unknown := request.tightening.required - {node.id for node in plan.nodes}) != frozenset():
+            reply = Reply(None, None, _unknown_branches(plan.name, unknown))
+            return reply
+        deadlines = divide(request.remaining, plan.latency, plan.merge_reserve, request.tightening.latency)
+        run = Run(engine, plan, request, deadlines, watch)
+        verdict, result = await run.ending()
+        report = report_of(run, name, catalogue.version, verdict, result, engine.clock.now())
+        refusal = refusal_of(verdict, result, report.branches)
+        reply = Reply(result.value if refusal is None else None, report, refusal)
+    except Malformed as malformed:
+        reply = Reply(None, None, Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", str(malformed), (("field", "input"),)))
+    except asyncio.CancelledError:
+        if run is not None and run.verdict is not None:
+            report = report_of(run, name, catalogue.version, run.verdict, None, engine.clock.now())
+            reply = Reply(None, report, Refusal(Code.CANCELLED, "CALLER_GONE", "the caller cancelled"))
+        raise
+    finally:
+        observer.request_ended(request, reply.report, reply.refusal, engine.clock.now())
+    return reply
+
+
+def _unknown_branches(plan: str, unknown: frozenset[str]) -> Refusal:
+    names = ", ".join(sorted(unknown))
+    return Refusal(
+        Code.INVALID_ARGUMENT,
+        "INPUT_INVALID",
+        f"accept.required: plan {plan} has no branch {names}",
+        (("field", "accept.required"),),
+    )

@@ -1,0 +1,81 @@
+"""Before anything is sent: which nodes run, on what input, and what the fold must know of them."""
+
+from __future__ import annotations
+
+from dispatcher.flow.ports import Engine
+from dispatcher.layers.types import BranchRun
+from dispatcher.model.deadlines import Deadlines, soft_within
+from dispatcher.model.plan import Node, Plan
+from dispatcher.model.reading import Reading, Unreadable
+from dispatcher.model.request import Request
+from fanmesh.model.completion import CompletionRule
+from fanmesh.model.events import FoldNode, Start
+from fanmesh.model.states import BranchReason
+
+R = BranchReason
+
+
+def is_required(node: Node, request: Request) -> bool:
+    """Whether the plan or this caller cannot do without the node."""
+    return node.required or node.id in request.tightening.required
+
+
+def soft_of(node: Node, request: Request, deadlines: Deadlines) -> int | None:
+    """How long the node is waited for after its first send, in ns; None = until it ends. A required one always is."""
+    return None if is_required(node, request) else soft_within(node.soft, deadlines)
+
+
+def fate_of(run: BranchRun, engine: Engine) -> BranchReason:
+    """NONE if the node runs (its input is mapped then), else why not.
+
+    Raises Malformed if an expression reads an input that is malformed.
+    """
+    node = run.node
+    if node.condition is None and node.input is None:
+        return R.NONE
+    reading = Reading(run.request.input, run.request.attributes)
+    if node.condition is not None:
+        holds = node.condition(reading)
+        if isinstance(holds, Unreadable):
+            engine.observer.expression_error("if")
+            return R.CONDITION_ERROR
+        if not holds:
+            return R.CONDITION
+    if node.input is not None:
+        mapped = node.input(reading)
+        if isinstance(mapped, Unreadable):
+            engine.observer.expression_error("input")
+            return R.CONDITION_ERROR
+        run.input = engine.box(mapped)
+    return R.NONE
+
+
+def start_event(plan: Plan, request: Request, deadlines: Deadlines) -> Start:
+    """The head of the event log. What the plan has worked out already is used as it is unless this request changes it."""
+    rule, tight, nodes = plan.completion, request.tightening, plan.fold_nodes
+    if plan.longest_soft > deadlines.longest_soft or tight.required:
+        nodes = tuple(
+            FoldNode(n.id, n.weight, is_required(n, request), soft_of(n, request, deadlines), n.if_missing, n.default)
+            for n in plan.nodes
+        )
+    soft = soft_within(rule.soft, deadlines)
+    if soft != rule.soft or tight.min_success > rule.min_success or tight.min_coverage > rule.min_coverage:
+        rule = CompletionRule(
+            until=rule.until,
+            soft=soft,
+            grace=rule.grace,
+            min_success=max(rule.min_success, tight.min_success),
+            min_coverage=max(rule.min_coverage, tight.min_coverage),
+        )
+    return Start(
+        request_id=request.id,
+        plan=plan.name,
+        nodes=nodes,
+        stop=deadlines.stop,
+        total=deadlines.total,
+        completion=rule,
+        merge=plan.merge,
+        emit=request.emit,
+        min_interval=request.min_interval,
+        traceparent=request.trace.traceparent,
+    )

@@ -1,0 +1,332 @@
+"""One request from its first branch to its verdict: the single owner, a synchronous reducer.
+
+Endings, parts and alarms come in as calls, in the loop's order; each becomes an entry of the event log, the log is folded
+(here or in the Aggregator), and effects come back. The owner never awaits: the RPC coroutine waits for one future, branches
+run in one task each, and all alarms share one timer. So there is no lock, and no timeout that fires during a merge is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import NamedTuple
+
+from dispatcher.flow.alarms import Alarms, Due, Rank
+from dispatcher.flow.ports import AggregationSession, Engine, Watch
+from dispatcher.flow.prepare import fate_of, is_required, soft_of, start_event
+from dispatcher.flow.rows import row_of
+from dispatcher.flow.sink import BranchSink, NoSink
+from dispatcher.layers.types import Attempt, BranchRun
+from dispatcher.model.deadlines import Deadlines, branch_deadline
+from dispatcher.model.endings import ending_of
+from dispatcher.model.plan import Plan
+from dispatcher.model.request import Request
+from fanmesh.model.endings import at_verdict
+from fanmesh.model.events import (
+    Alarm,
+    Arm,
+    Change,
+    Effect,
+    End,
+    Event,
+    Happening,
+    PartArrived,
+    Result,
+    Start,
+    Update,
+    Verdict,
+)
+from fanmesh.model.fault import Code, Fault, FaultKind, Origin
+from fanmesh.model.outcome import Outcome, Part, Success
+from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy
+
+S, R = BranchState, BranchReason
+
+
+class Ending(NamedTuple):
+    """What the run leaves behind."""
+
+    verdict: Verdict
+    result: Result
+
+
+class Run:
+    """The owner of one request. `runs` are its branches in plan order; `verdict` is None until it is complete."""
+
+    __slots__ = (
+        "_alarms",
+        "_at",
+        "_ended_seq",
+        "_ending",
+        "_engine",
+        "_grace",
+        "_seq",
+        "_sinks",
+        "_soft",
+        "_tasks",
+        "_watch",
+        "deadlines",
+        "plan",
+        "request",
+        "runs",
+        "session",
+        "verdict",
+    )
+
+    def __init__(self, engine: Engine, plan: Plan, request: Request, deadlines: Deadlines, watch: Watch | None = None) -> None:
+        self.plan = plan
+        self.request = request
+        self.deadlines = deadlines
+        self.verdict: Verdict | None = None
+        stop = request.arrived + deadlines.stop
+        self.runs = tuple(BranchRun(request, plan, node, i, stop, self._sent) for i, node in enumerate(plan.nodes))
+        self.session: AggregationSession = engine.aggregate(self._effect, request.arrived + deadlines.total)
+        self._engine = engine
+        self._watch = watch
+        self._seq = 0
+        self._at = 0
+        self._soft: int | None = None
+        self._grace = -1
+        self._ended_seq = [0] * len(plan.nodes)
+        self._tasks: list[asyncio.Task[Outcome] | None] = [None] * len(plan.nodes)
+        self._sinks: dict[int, BranchSink] = {}
+        self._alarms = Alarms(engine.clock, self._timer)
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    # ------------------------------------------------------------------ the story
+
+    async def ending(self) -> Ending:
+        """Run the plan. Cancelling this coroutine is how the caller's going away arrives: everything is cancelled at once.
+
+        Raises Malformed if an expression reads a malformed input; nothing has been sent then.
+        """
+        try:
+            self._begin()
+            return await self._ending
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _begin(self) -> None:
+        """Decide every `if`, log the start, and send what is to run."""
+        fates = [fate_of(run, self._engine) for run in self.runs]  # all before the first send
+        start = start_event(self.plan, self.request, self.deadlines)
+        self._set_plan_alarms(start)
+        self._log(0, start)
+        at = self._now()
+        for run, fate in zip(self.runs, fates, strict=True):
+            if self.verdict is not None:
+                return
+            if fate is R.NONE:
+                self._spawn(run)
+            elif fate is R.CONDITION_ERROR and is_required(run.node, self.request):
+                self._end(run, at, S.FAILED, fate)
+            else:
+                run.state, run.reason = S.SKIPPED, fate
+                self._ended_seq[run.index] = self._seq + 1
+                self._log(at, Change(run.node.id, ChangeKind.EXCLUDED, fate))
+        self._alarms.arm()
+
+    def _set_plan_alarms(self, start: Start) -> None:
+        arrived, self._soft = self.request.arrived, start.completion.soft
+        self._alarms.add(Due(arrived + start.stop, Rank.STOP, -1, AlarmKind.STOP))
+        if self._soft is not None:
+            self._alarms.add(Due(arrived + self._soft, Rank.SOFT, -1, AlarmKind.PLAN_SOFT))
+
+    def _spawn(self, run: BranchRun) -> None:
+        sink: BranchSink | NoSink = NO_SINK
+        if run.node.worker.streams:
+            sink = self._sinks[run.index] = BranchSink(run, self._engine.accumulator(), self._part)
+        task = asyncio.ensure_future(self._engine.branch(run, sink))
+        self._tasks[run.index] = task
+        task.add_done_callback(partial(self._task_done, run))
+
+    # ------------------------------------------------------------------ what happens
+
+    def _sent(self, run: BranchRun, now: int) -> None:
+        """A branch's first attempt leaves: its timers start."""
+        self._catch_up(now)
+        if self.verdict is not None:
+            return
+        run.started_at = now
+        deadline = branch_deadline(now, run.node.timeout, run.deadline)
+        if deadline < run.deadline:
+            run.deadline, run.own_timer = deadline, True
+            self._alarms.add(Due(deadline, Rank.ENDING, run.index, None))
+        if (soft := soft_of(run.node, self.request, self.deadlines)) is not None:
+            self._alarms.add(Due(now + soft, Rank.SOFT, run.index, AlarmKind.BRANCH_SOFT))
+        self._log(now - self.request.arrived, Change(run.node.id, ChangeKind.STARTED))
+        self._alarms.arm()
+        self._show(run, now)
+
+    def _part(self, run: BranchRun, attempt: Attempt, part: Part) -> asyncio.Future[None] | None:
+        """A part that fits, from a branch that is still wanted."""
+        now = self._engine.clock.now()
+        self._catch_up(now)
+        if self.verdict is not None or self._ended_seq[run.index]:
+            return None
+        span_id, flags = _span_of(run, attempt)
+        number = attempt.parts - 1
+        what = PartArrived(run.node.id, attempt.number, number, part.replace, part.value, part.confidence, span_id, flags)
+        return self._log(now - self.request.arrived, what)
+
+    def _task_done(self, run: BranchRun, task: asyncio.Task[Outcome]) -> None:
+        """A branch's task has ended, by itself or because it was cancelled here."""
+        outcome = _outcome_of(task)
+        if self._ended_seq[run.index]:
+            return  # ended by its alarm, and cancelled then
+        if self.verdict is not None:
+            self._late(run, outcome)
+            return
+        now = self._engine.clock.now()
+        self._catch_up(now)
+        if self._ended_seq[run.index] or self.verdict is not None:
+            return  # its timeout, or the verdict, was due before
+        if isinstance(outcome, Fault) and outcome.kind is FaultKind.LOCAL_TIMEOUT:
+            return  # the transport's clock runs ahead of ours: the alarm, due within milliseconds, ends the branch
+        sink = self._sinks.get(run.index)
+        if sink is not None:
+            outcome = sink.completed(outcome)
+        run.outcome = outcome
+        self._end(run, now - self.request.arrived, *ending_of(outcome), streamed=sink is not None and sink.keeps(outcome))
+        self._alarms.arm()
+
+    def _late(self, run: BranchRun, outcome: Outcome) -> None:
+        """It answered although nobody waits any more: counted, never merged."""
+        if isinstance(outcome, Success):
+            self._engine.observer.late(run)
+            if run.reason is R.COMPLETION_MET:
+                run.reason = R.LATE
+
+    def _end(self, run: BranchRun, at: int, state: BranchState, reason: BranchReason, *, streamed: bool = False) -> None:
+        """Log a branch's ending. `streamed`: the parts in the log are its answer."""
+        run.state, run.reason, run.ended_at = state, reason, self.request.arrived + at
+        self._ended_seq[run.index] = self._seq + 1
+        attempt = run.attempts[-1] if run.attempts else None
+        span_id, flags = _span_of(run, attempt)
+        end = End(
+            run.node.id, attempt.number if attempt else 0, state, reason, None, streamed, span_id=span_id, trace_flags=flags
+        )
+        match run.outcome:
+            case Success(value, confidence, usage):
+                end = end._replace(value=None if streamed else value, confidence=confidence, usage=usage)
+            case Fault(code=code, detail=detail):
+                end = end._replace(code=int(code), detail=detail)
+        self._log(at, end)
+        self._show(run, self.request.arrived + at)
+
+    def _show(self, run: BranchRun, now: int) -> None:
+        if self._watch is not None:
+            self._watch.branch(row_of(run, now, merged=False))
+
+    # ------------------------------------------------------------------ time
+
+    def _now(self) -> int:
+        return self._engine.clock.now() - self.request.arrived
+
+    def _timer(self) -> None:
+        now = self._engine.clock.now()
+        while self.verdict is None and (due := self._alarms.due(now, all_of_now=True)) is not None:
+            self._fire(due)
+
+    def _catch_up(self, now: int) -> None:
+        """Fire what was due before something that happens now: a late timer changes nothing."""
+        while self.verdict is None and (due := self._alarms.due(now, all_of_now=False)) is not None:
+            self._fire(due)
+
+    def _fire(self, due: Due) -> None:
+        at = due.at - self.request.arrived
+        match due.kind:
+            case None | AlarmKind.BRANCH_SOFT if self._ended_seq[due.branch]:
+                pass
+            case None:
+                self._end(self.runs[due.branch], at, S.TIMED_OUT, R.HARD_TIMEOUT)
+                self._cancel([due.branch])
+            case AlarmKind.BRANCH_SOFT:
+                self._log(at, Alarm(AlarmKind.BRANCH_SOFT, self.runs[due.branch].node.id))
+            case AlarmKind.GRACE if due.at != self._grace:
+                pass  # a newer one has replaced it
+            case kind:
+                self._log(at, Alarm(kind))
+
+    # ------------------------------------------------------------------ the log, and what comes back
+
+    def _log(self, at: int, what: Happening) -> asyncio.Future[None] | None:
+        self._seq += 1
+        self._at = max(self._at, at)
+        return self.session.feed(Event(self._seq, self._at, what))
+
+    def _effect(self, effect: Effect) -> None:
+        match effect:
+            case Arm(kind, at):
+                self._grace = self.request.arrived + at
+                self._alarms.add(Due(self._grace, Rank.SOFT, -1, kind))
+                self._alarms.arm()
+            case Update(read):
+                if self._watch is not None:
+                    self._watch.update(read)
+            case Verdict():
+                self._settle(effect)
+            case Result():
+                if self.verdict is not None and not self._ending.done():
+                    self._ending.set_result(Ending(self.verdict, effect))
+
+    def _settle(self, verdict: Verdict) -> None:
+        """The request is complete: whatever had not ended by `applied_seq` ends now, and is cancelled if it still runs."""
+        if self.verdict is not None:
+            return  # a replayed log says the same again
+        self.verdict = verdict
+        self._alarms.clear()
+        for run in self.runs:
+            ended = self._ended_seq[run.index]
+            if ended and ended <= verdict.applied_seq:
+                continue
+            outcome, self._ended_seq[run.index] = run.outcome if ended else None, 0
+            started = run.started_at is not None
+            passed = started and self._soft_passed(run, verdict.at)
+            run.ended_at = self.request.arrived + verdict.at
+            run.state, run.reason = at_verdict(verdict.completed_by, started=started, soft_passed=passed)
+            if outcome is not None:
+                self._late(run, outcome)
+        self._cancel(range(len(self.runs)))
+        self.session.finish()
+
+    def _soft_passed(self, run: BranchRun, at: int) -> bool:
+        """Whether the plan's soft timeout, or the branch's own, has passed at `at`."""
+        if self._soft is not None and at >= self._soft:
+            return True
+        soft = soft_of(run.node, self.request, self.deadlines)
+        return soft is not None and run.started_at is not None and self.request.arrived + at >= run.started_at + soft
+
+    def _cancel(self, branches: range | list[int]) -> None:
+        """Cancel these branches where they still run. Nobody waits for them: the reaper owns them until they have ended."""
+        running = [task for i in branches if (task := self._tasks[i]) is not None and not task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            self._engine.reaper.adopt(running)
+
+    def _abandon(self) -> None:
+        """The caller has gone, or the owner has failed: nothing more is spent."""
+        self._settle(Verdict(CompletedBy.CALLER_GONE, self._seq, self._now(), accepted=False))
+        self.session.close()
+
+
+NO_SINK = NoSink()
+
+
+def _span_of(run: BranchRun, attempt: Attempt | None) -> tuple[bytes, int]:
+    """Span id and trace flags for the aggregator's links."""
+    trace = (attempt.trace if attempt is not None else None) or run.trace
+    return (trace.span_id, trace.flags) if trace is not None else (b"", 0)
+
+
+def _outcome_of(task: asyncio.Task[Outcome]) -> Outcome:
+    """A task's outcome; a bug in a layer, or a worker that cancels itself, becomes a fault of that branch alone."""
+    if task.cancelled():
+        return Fault(FaultKind.CANCELLED, Code.CANCELLED, "the worker cancelled itself", origin=Origin.LOCAL)
+    bug = task.exception()
+    if bug is None:
+        return task.result()
+    task.get_loop().call_exception_handler({"message": "a branch failed by a defect", "exception": bug, "task": task})
+    return Fault(FaultKind.WORKER_ERROR, Code.INTERNAL, type(bug).__name__, origin=Origin.LOCAL)

@@ -1,0 +1,62 @@
+"""The status of the call itself: the table of the protocol, as a function of the verdict and the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from dispatcher.model.request import Refusal
+from fanmesh.model.endings import SATISFIES
+from fanmesh.model.events import Result, Verdict
+from fanmesh.model.fault import Code
+from fanmesh.model.report import BranchReport
+from fanmesh.model.states import BranchReason, BranchState, CompletedBy
+
+R, S, C = BranchReason, BranchState, CompletedBy
+
+PASSED_THROUGH: Final = frozenset({Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED, Code.ABORTED})
+"""Codes of a single cause that mean the same to the caller as they did to us."""
+
+STOP_RETRYING: Final = -1
+"""Pushback: we have done what could be done; a retry one layer up would only multiply the load."""
+
+TIMEOUTS: Final = frozenset({R.HARD_TIMEOUT, R.REQUEST_DEADLINE, R.NOT_STARTED_NO_TIME})
+
+
+def refusal_of(verdict: Verdict, result: Result, rows: Sequence[BranchReport]) -> Refusal | None:
+    """Why the call fails, or None if the plan accepts the outcome."""
+    if verdict.accepted:
+        if not result.error:
+            return None
+        return Refusal(Code.ABORTED, "MERGE_CONFLICT", result.error)
+    match verdict.completed_by:
+        case C.EMPTY:
+            return Refusal(Code.FAILED_PRECONDITION, "NOTHING_TO_RUN", "no branch was to run: every `if` is false or failed")
+        case C.HARD_TIMEOUT:
+            late = ", ".join(row.branch for row in rows if row.state not in SATISFIES)
+            return Refusal(Code.DEADLINE_EXCEEDED, "DEADLINE", f"time ran out below the plan's floor; missing: {late}")
+        case C.CALLER_GONE:
+            return Refusal(Code.CANCELLED, "CALLER_GONE", "the caller cancelled")
+        case _:
+            return _unreachable(rows)
+
+
+def _unreachable(rows: Sequence[BranchReport]) -> Refusal:
+    failed = [r for r in rows if r.state not in SATISFIES and r.reason not in (R.COMPLETION_MET, R.CONDITION, R.ROLLOUT)]
+    causes = [r for r in failed if r.required] or failed
+    if not causes:
+        return Refusal(Code.UNAVAILABLE, "COMPLETION_UNREACHABLE", "the floor cannot be met", (), STOP_RETRYING)
+    first = min(causes, key=lambda r: (r.started_after or 0) + (r.elapsed or 0))
+    code = cause_code(first)
+    message = f"branch {first.branch}: {first.reason.name}" + (f": {first.detail}" if first.detail else "")
+    metadata = (("branch", first.branch), ("cause_code", code.name), ("branch_reason", first.reason.name))
+    if len(causes) == 1 and code in PASSED_THROUGH:
+        return Refusal(code, "COMPLETION_UNREACHABLE", message, metadata, STOP_RETRYING)
+    return Refusal(Code.UNAVAILABLE, "COMPLETION_UNREACHABLE", message, metadata, STOP_RETRYING)
+
+
+def cause_code(row: BranchReport) -> Code:
+    """The gRPC code that stands for a branch's ending."""
+    if row.code:
+        return Code(row.code)
+    return Code.DEADLINE_EXCEEDED if row.reason in TIMEOUTS else Code.UNKNOWN

@@ -1,0 +1,142 @@
+"""The types everything composes with.
+
+    BranchCall  = (BranchRun, Sink) → Outcome      one branch, knows no endpoint
+    AttemptCall = (Attempt, Sink)   → Outcome      one attempt on one endpoint
+    Layer       = Call → Call of the same kind     the `attempts` layer is the one joint between the two kinds
+
+An `Outcome` is a value; an exception out of a call means a bug or a cancellation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum, unique
+from typing import Any, Protocol, TypeAlias
+
+from dispatcher.model.plan import Node, Plan
+from dispatcher.model.reading import Input
+from dispatcher.model.request import Request
+from fanmesh.model.fault import Fault
+from fanmesh.model.outcome import Outcome, Part
+from fanmesh.model.states import AttemptKind, BranchReason, BranchState
+
+
+@unique
+class Gate(Enum):
+    """What to do after handing over a part."""
+
+    GO = "go"
+    STOP = "stop"  # nobody wants this attempt's parts any more
+
+
+class Sink(Protocol):
+    """Where an attempt's parts go."""
+
+    def part(self, part: Part, attempt: Attempt) -> Gate | asyncio.Future[None] | Fault:
+        """Take a part. A future: await it before the next read (back-pressure). A fault: the part cannot be used."""
+        ...
+
+
+class BranchRun:
+    """One branch of one request while it runs. Owned by flow; layers read it and add attempts.
+
+    `deadline` is the clock's time in ns. `state` and `reason` are PENDING and NONE until the branch has ended; whoever ends it
+    (flow's alarm, or the observe layer from the outcome) sets them before anybody else looks. `own_timer`: the deadline is the
+    branch's own timeout, not the request's. `sent` is to be called with the run and the time when the first attempt leaves.
+    `trace` belongs to the observer.
+    """
+
+    __slots__ = (
+        "attempts",
+        "deadline",
+        "ended_at",
+        "index",
+        "input",
+        "node",
+        "outcome",
+        "own_timer",
+        "plan",
+        "reason",
+        "request",
+        "sent",
+        "started_at",
+        "state",
+        "trace",
+    )
+
+    def __init__(
+        self, request: Request, plan: Plan, node: Node, index: int, deadline: int, sent: Callable[[BranchRun, int], None]
+    ) -> None:
+        self.request = request
+        self.plan = plan
+        self.node = node
+        self.index = index
+        self.deadline = deadline
+        self.own_timer = False
+        self.input: Input = request.input
+        self.attempts: list[Attempt] = []
+        self.started_at: int | None = None
+        self.ended_at: int | None = None
+        self.state = BranchState.PENDING
+        self.reason = BranchReason.NONE
+        self.outcome: Outcome | None = None
+        self.sent = sent
+        self.trace: Any = None
+
+
+class Attempt:
+    """One attempt of a branch on one endpoint. Times are the clock's, in ns; `ended_at` None = it still flies.
+
+    `metadata` is what the observer wants sent along; `endpoint` is set by pick.
+    """
+
+    __slots__ = (
+        "cancelled",
+        "ended_at",
+        "endpoint",
+        "kind",
+        "metadata",
+        "number",
+        "outcome",
+        "parts",
+        "run",
+        "sent_at",
+        "trace",
+    )
+
+    def __init__(self, run: BranchRun, number: int, kind: AttemptKind, sent_at: int) -> None:
+        self.run = run
+        self.number = number
+        self.kind = kind
+        self.sent_at = sent_at
+        self.endpoint: Any = None
+        self.ended_at: int | None = None
+        self.outcome: Outcome | None = None
+        self.cancelled = False
+        self.parts = 0
+        self.metadata: tuple[tuple[str, str], ...] = ()
+        self.trace: Any = None
+
+
+BranchCall: TypeAlias = Callable[[BranchRun, Sink], Awaitable[Outcome]]
+AttemptCall: TypeAlias = Callable[[Attempt, Sink], Awaitable[Outcome]]
+BranchLayer: TypeAlias = Callable[[BranchCall], BranchCall]
+AttemptLayer: TypeAlias = Callable[[AttemptCall], AttemptCall]
+Now: TypeAlias = Callable[[], int]
+
+
+class Observer(Protocol):
+    """Is told what happens, in order, and changes nothing. Called in the hot path: no I/O, no waiting."""
+
+    def branch_started(self, run: BranchRun) -> None:
+        """The branch enters its stack."""
+
+    def attempt_started(self, attempt: Attempt) -> None:
+        """An endpoint was picked; the call is about to leave. May set `attempt.metadata`."""
+
+    def attempt_ended(self, attempt: Attempt) -> None:
+        """The attempt is over: `outcome` and `ended_at` are set, or `cancelled`."""
+
+    def branch_ended(self, run: BranchRun) -> None:
+        """The branch is over: `state` and `reason` are set, and `outcome` unless it was cancelled."""

@@ -1,0 +1,124 @@
+"""What is to be run: workers, nodes and plans, frozen and valid by construction.
+
+Configuration makes these (dispatcher/config), and so does `fanout()`; nothing below knows which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from typing import NamedTuple, TypeAlias
+
+from dispatcher.model.reading import Condition, Mapping
+from fanmesh.model.completion import CompletionRule, Until
+from fanmesh.model.events import FoldNode
+from fanmesh.model.merge import MergeSpec
+from fanmesh.model.states import IfMissing
+from fanmesh.model.times import MS
+from fanmesh.model.values import JsonValue, Value
+
+Accepts: TypeAlias = Callable[[str, Value], str | None]
+"""(branch, value) → why the plan's merge cannot take that value; None = it can."""
+
+
+@unique
+class Effect(Enum):
+    """What calling a worker does to the world. A write is retried only if it was never sent, and never hedged."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who answers. `target` is empty for a local coroutine.
+
+    `endpoints`: fixed addresses; empty = resolve the target. `attributes`: names of those the worker may see.
+    `streams`: it is called by ProcessStream and answers in parts.
+    """
+
+    name: str
+    target: str = ""
+    effect: Effect = Effect.READ
+    endpoints: tuple[str, ...] = ()
+    streams: bool = False
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One branch of a plan. Times are ns; None = none.
+
+    `soft` and `sla` count from the first send, `timeout` too. `if_missing` USE puts `default` in the place of a missing answer.
+    `discard_broken`: a stream counts only as a whole; otherwise the parts of a broken one are kept and merged.
+    """
+
+    id: str
+    worker: Worker
+    required: bool = False
+    weight: float = 1.0
+    soft: int | None = None
+    timeout: int | None = None
+    sla: int | None = None
+    if_missing: IfMissing = IfMissing.SKIP
+    default: JsonValue = None
+    condition: Condition | None = None
+    condition_source: str = ""
+    input: Mapping | None = None
+    output: Mapping | None = None
+    discard_broken: bool = False
+
+
+def _accept_any(_branch: str, _value: Value) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What runs for one request. `latency` None = the caller's deadline, or 10 s, is the only bound."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    latency: int | None = None
+    merge_reserve: int = 25 * MS
+    completion: CompletionRule = CompletionRule()
+    merge: MergeSpec = MergeSpec()
+    accepts: Accepts = _accept_any
+    fold_nodes: tuple[FoldNode, ...] = field(init=False)
+    longest_soft: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what every request would otherwise work out again."""
+        fold = tuple(
+            FoldNode(n.id, n.weight, n.required, None if n.required else n.soft, n.if_missing, n.default) for n in self.nodes
+        )
+        object.__setattr__(self, "fold_nodes", fold)
+        object.__setattr__(self, "longest_soft", max((n.soft or 0 for n in self.nodes), default=0))
+
+    @property
+    def until(self) -> tuple[Until, ...]:
+        """The rules that complete it early."""
+        return self.completion.until
+
+
+class Route(NamedTuple):
+    """`plan` runs if `condition` holds; None = always. First match wins. `source` is the expression, or `default`."""
+
+    plan: str
+    condition: Condition | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything a request may run, pinned when the request arrives: a reload changes nothing for it.
+
+    `attributes`: the names that callers may set.
+    """
+
+    plans: dict[str, Plan]
+    workers: dict[str, Worker]
+    routes: tuple[Route, ...] = ()
+    attributes: tuple[str, ...] = ()
+    version: str = ""

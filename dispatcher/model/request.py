@@ -1,0 +1,71 @@
+"""One request as the dispatcher sees it, and the ways in which it is turned down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from dispatcher.model.reading import Input
+from fanmesh.model.fault import Code
+from fanmesh.model.states import EmitMode
+
+
+class Trace(NamedTuple):
+    """W3C trace context of the request as it arrived. `sampled`: spans are recorded for it."""
+
+    traceparent: str = ""
+    tracestate: str = ""
+    sampled: bool = False
+
+    @property
+    def trace_id(self) -> str:
+        """32 hex digits, or empty."""
+        return self.traceparent[3:35]
+
+
+@dataclass(frozen=True, slots=True)
+class Tightening:
+    """What a caller may ask beyond the plan: a higher floor and less time. Never a lower one, never more."""
+
+    latency: int | None = None
+    min_success: int = 0
+    min_coverage: float = 0.0
+    required: frozenset[str] = frozenset()
+
+
+LOOSE = Tightening()
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. `arrived` is the clock's time in ns; `remaining` ns until the caller's deadline, None = it has none.
+
+    `hops`: how many dispatchers it has passed. `criticality` travels to the workers as it came.
+    """
+
+    id: str
+    plan: str
+    input: Input
+    arrived: int
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    remaining: int | None = None
+    tightening: Tightening = LOOSE
+    emit: EmitMode = EmitMode.FINAL
+    min_interval: int = 0
+    hops: int = 0
+    criticality: str = "CRITICAL"
+    trace: Trace = Trace()
+
+
+class Refusal(NamedTuple):
+    """Why a call does not end with OK: code, UPPER_SNAKE reason, message, ErrorInfo metadata.
+
+    `pushback` in ms: None = say nothing, negative = do not retry.
+    """
+
+    code: Code
+    reason: str
+    message: str
+    metadata: tuple[tuple[str, str], ...] = ()
+    pushback: int | None = None

@@ -1,0 +1,137 @@
+"""A call from outside becomes a `Request`, or is turned down by the name of the field that is wrong."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+
+from dispatcher.model.plan import Catalogue
+from dispatcher.model.request import LOOSE, Refusal, Request, Tightening, Trace
+from fanmesh.model.fault import Code
+from fanmesh.model.states import EmitMode
+from fanmesh.model.times import SECOND
+from fanmesh.model.values import Malformed
+from fanmesh.payload import Box
+from fanmesh.transport.port import ServerCall
+from fanmesh.v1 import dispatcher_pb2
+
+CRITICALITIES: Final = frozenset({"CRITICAL", "SHEDDABLE"})
+
+
+class Unacceptable(Exception):  # noqa: N818  (what the request is, not an error of ours)
+    """The request cannot be taken."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.refusal = Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", f"{field}: {message}", (("field", field),))
+
+
+def parse_dispatch(raw: bytes) -> dispatcher_pb2.DispatchRequest:
+    """The message in `raw`, or Unacceptable."""
+    try:
+        return dispatcher_pb2.DispatchRequest.FromString(raw)
+    except DecodeError:
+        raise Unacceptable("request", "the bytes are not a fanmesh.v1.DispatchRequest") from None
+
+
+def parse_stream(raw: bytes) -> dispatcher_pb2.DispatchStreamRequest:
+    """The message in `raw`, or Unacceptable."""
+    try:
+        return dispatcher_pb2.DispatchStreamRequest.FromString(raw)
+    except DecodeError:
+        raise Unacceptable("request", "the bytes are not a fanmesh.v1.DispatchStreamRequest") from None
+
+
+def request_of(
+    message: dispatcher_pb2.DispatchRequest,
+    call: ServerCall,
+    trace: Trace,
+    catalogue: Catalogue,
+    arrived: int,
+    emit: EmitMode = EmitMode.FINAL,
+    min_interval: int = 0,
+) -> Request:
+    """The request in a message; raises Unacceptable with the field that is wrong or not supported yet.
+
+    JSON text is read here, because malformed text must not reach a worker; a Struct is opened only if something reads it.
+    """
+    if message.idempotency_key:
+        raise Unacceptable("idempotency_key", "is not supported by this version")
+    box = Box(message.input if message.HasField("input") else None)
+    if message.input.WhichOneof("body") == "json":
+        try:
+            _ = box.value
+        except Malformed as error:
+            raise Unacceptable("input.json", str(error)) from None
+    remaining = call.time_remaining()
+    return Request(
+        id=call.header("fanmesh-request-id") or uuid.uuid4().hex,
+        plan=message.plan,
+        input=box,
+        arrived=arrived,
+        attributes=_attributes(message.attributes, catalogue),
+        remaining=None if remaining is None else int(remaining * SECOND),
+        tightening=_tightening(message),
+        emit=emit,
+        min_interval=min_interval,
+        hops=_hops(call),
+        criticality=_criticality(call),
+        trace=trace,
+    )
+
+
+def emit_of(message: dispatcher_pb2.DispatchStreamRequest) -> EmitMode:
+    """The emit mode that is asked for; Unacceptable for those that are not supported yet."""
+    mode = EmitMode(message.emit or EmitMode.FINAL)
+    if mode is EmitMode.DELTA:
+        raise Unacceptable("emit", "EMIT_MODE_DELTA is not supported by this version; SNAPSHOT is")
+    return mode
+
+
+def duration(field: str, value: Duration) -> int:
+    """A duration in ns; Unacceptable if it is negative or out of range."""
+    ns = value.seconds * SECOND + value.nanos
+    if ns < 0 or not 0 <= value.nanos < SECOND:
+        raise Unacceptable(field, "must not be negative")
+    return ns
+
+
+def _attributes(given: Mapping[str, str], catalogue: Catalogue) -> dict[str, str]:
+    for name in given:
+        if name not in catalogue.attributes:
+            declared = ", ".join(catalogue.attributes) or "none"
+            raise Unacceptable(f"attributes.{name}", f"is not declared in the configuration; declared: {declared}")
+    return dict(given)
+
+
+def _tightening(message: dispatcher_pb2.DispatchRequest) -> Tightening:
+    if not (message.HasField("budget") or message.HasField("accept")):
+        return LOOSE
+    budget, accept = message.budget, message.accept
+    for field, amount in (("budget.tokens", budget.tokens), ("budget.cost_usd_micros", budget.cost_usd_micros)):
+        if amount:
+            raise Unacceptable(field, "is not supported by this version")
+    if not 0.0 <= accept.min_coverage <= 1.0:
+        raise Unacceptable("accept.min_coverage", f"{accept.min_coverage} is not in [0, 1]")
+    latency = duration("budget.latency", budget.latency) if budget.HasField("latency") else 0
+    return Tightening(latency or None, accept.min_success, accept.min_coverage, frozenset(accept.required))
+
+
+def _hops(call: ServerCall) -> int:
+    told = call.header("fanmesh-hops")
+    if not told:
+        return 0
+    if not told.isdecimal():
+        raise Unacceptable("fanmesh-hops", f"{told!r} is not a number")
+    return int(told)
+
+
+def _criticality(call: ServerCall) -> str:
+    told = call.header("fanmesh-criticality") or "CRITICAL"
+    if told not in CRITICALITIES:
+        raise Unacceptable("fanmesh-criticality", f"{told!r} is none of {', '.join(sorted(CRITICALITIES))}")
+    return told

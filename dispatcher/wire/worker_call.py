@@ -1,0 +1,186 @@
+"""Layer 7, the leaf for gRPC workers: one call of WorkerService with the time that is left.
+
+The request's input was serialised when it arrived; each branch only makes its small head and appends those bytes, because a
+protobuf message is the concatenation of its fields. With fifty branches and a large input that is most of the cost of sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from dispatcher.flow.ports import Clock
+from dispatcher.layers.types import Attempt, Gate, Sink
+from dispatcher.wire.faults import fault_of, invalid, too_large
+from fanmesh.model.fault import Code, Fault, FaultKind, Origin
+from fanmesh.model.outcome import Outcome, Part, Success
+from fanmesh.model.times import seconds
+from fanmesh.model.usage import NOTHING, Usage
+from fanmesh.payload import Box, PayloadError, to_value
+from fanmesh.transport.port import MIB, Channel, Metadata, RpcError
+from fanmesh.v1 import worker_pb2
+
+PROCESS: Final = "/fanmesh.v1.WorkerService/Process"
+PROCESS_STREAM: Final = "/fanmesh.v1.WorkerService/ProcessStream"
+
+INPUT_TAG: Final = bytes([worker_pb2.ProcessRequest.INPUT_FIELD_NUMBER << 3 | 2])
+"""Field 5 of both request messages, length-delimited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Largest sizes in bytes, checked before anything is queued: one part of a stream, one branch's answer, one reply."""
+
+    part: int = MIB
+    branch: int = 8 * MIB
+    reply: int = 4 * MIB
+
+
+class GrpcEndpoint:
+    """One address of a worker that speaks WorkerService."""
+
+    __slots__ = ("_channel", "_clock", "_limits", "address", "ready")
+
+    def __init__(self, channel: Channel, clock: Clock, limits: Limits) -> None:
+        self._channel = channel
+        self._clock = clock
+        self._limits = limits
+        self.address = channel.address
+        self.ready = channel.ready
+
+    async def call(self, attempt: Attempt, sink: Sink) -> Outcome:
+        """Make the call. Cancelling it cancels the worker."""
+        run = attempt.run
+        timeout = seconds(run.deadline - self._clock.now())
+        if run.node.worker.streams:
+            return await self._stream(attempt, sink, timeout)
+        try:
+            reply = await self._channel.unary(PROCESS, request_bytes(attempt), timeout=timeout, metadata=metadata_of(attempt))
+        except RpcError as error:
+            return fault_of(error, self._clock.now(), run.deadline, 0)
+        return self._read(reply.payload)
+
+    def _read(self, payload: bytes) -> Outcome:
+        if len(payload) > self._limits.branch:
+            return too_large("an answer", len(payload), self._limits.branch)
+        try:
+            message = worker_pb2.ProcessResponse.FromString(payload)
+            value = to_value(message.output)
+        except DecodeError:
+            return invalid("the answer is not a ProcessResponse")
+        except PayloadError as error:
+            return invalid(f"output: {error}")
+        return _success(message, Success(value, labels=dict(message.labels) if message.labels else None))
+
+    async def _stream(self, attempt: Attempt, sink: Sink, left: float) -> Outcome:
+        stream = self._channel.stream(PROCESS_STREAM, request_bytes(attempt), timeout=left, metadata=metadata_of(attempt))
+        total = count = 0
+        last = Success(None, labels={})
+        try:
+            async for raw in stream:
+                total += len(raw)
+                if len(raw) > self._limits.part:
+                    return too_large("a part", len(raw), self._limits.part)
+                if total > self._limits.branch:
+                    return too_large("an answer", total, self._limits.branch)
+                outcome = await self._take(raw, count, last, attempt, sink)
+                if isinstance(outcome, Fault):
+                    return outcome
+                last, count = outcome, count + 1
+        except RpcError as error:
+            return fault_of(error, self._clock.now(), attempt.run.deadline, count)
+        finally:
+            await stream.aclose()
+        return last._replace(streamed=count > 0)
+
+    async def _take(self, raw: bytes, seq: int, last: Success, attempt: Attempt, sink: Sink) -> Success | Fault:
+        try:
+            message = worker_pb2.ProcessStreamResponse.FromString(raw)
+            value = to_value(message.part)
+        except DecodeError:
+            return invalid(f"part {seq} is not a ProcessStreamResponse")
+        except PayloadError as error:
+            return invalid(f"part {seq}: {error}")
+        outcome = _success(message, last)
+        if isinstance(outcome, Fault):
+            return outcome
+        if message.labels:
+            outcome = outcome._replace(labels={**(last.labels or {}), **message.labels})
+        replace = message.mode == worker_pb2.PART_MODE_REPLACE
+        gate = sink.part(Part(value, replace, seq, outcome.confidence, len(raw)), attempt)
+        match gate:
+            case Gate.GO:
+                pass
+            case Gate.STOP:
+                return Fault(FaultKind.CANCELLED, Code.CANCELLED, "nobody waits for it", origin=Origin.LOCAL)
+            case Fault():
+                return gate
+            case asyncio.Future():
+                await gate
+        return outcome
+
+
+def _success(message: worker_pb2.ProcessResponse | worker_pb2.ProcessStreamResponse, last: Success) -> Success | Fault:
+    """`last` with the confidence and usage that the message gives."""
+    confidence, usage = last.confidence, last.usage
+    if message.HasField("confidence"):
+        confidence = message.confidence
+        if not (isfinite(confidence) and 0.0 <= confidence <= 1.0):
+            return invalid(f"confidence: {confidence} is not in [0, 1]")
+    if message.HasField("usage"):
+        told = message.usage
+        if min(told.input_tokens, told.output_tokens, told.cost_usd_micros) < 0:
+            return invalid("usage: negative amounts")
+        usage = Usage(told.input_tokens, told.output_tokens, told.cost_usd_micros) or NOTHING
+    if confidence is last.confidence and usage is last.usage:
+        return last
+    return last._replace(confidence=confidence, usage=usage)
+
+
+def request_bytes(attempt: Attempt) -> bytes:
+    """A serialised ProcessRequest (or ProcessStreamRequest: the same fields)."""
+    run = attempt.run
+    request, node = run.request, run.node
+    head = worker_pb2.ProcessRequest(request_id=request.id, plan=run.plan.name, branch=node.id, attempt=attempt.number)
+    for name in node.worker.attributes:
+        if (value := request.attributes.get(name)) is not None:
+            head.attributes[name] = value
+    carried = input_bytes(run.input)
+    return b"".join((head.SerializeToString(), INPUT_TAG, varint(len(carried)), carried))
+
+
+def input_bytes(carried: object) -> bytes:
+    """The serialised Payload of an input, in the encoding in which it came."""
+    if not isinstance(carried, Box):
+        raise TypeError(f"an input that is no Box: {carried!r}")
+    return carried.wire(carried.kind)
+
+
+def varint(number: int) -> bytes:
+    """A protobuf varint."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def metadata_of(attempt: Attempt) -> Metadata:
+    """What every attempt carries beside the message."""
+    run = attempt.run
+    request = run.request
+    head: tuple[tuple[str, str], ...] = (
+        ("fanmesh-request-id", request.id),
+        ("fanmesh-worker", run.node.worker.name),
+        ("fanmesh-attempt-kind", attempt.kind.name.lower()),
+        ("fanmesh-criticality", request.criticality),
+        ("fanmesh-hops", str(request.hops + 1)),
+    )
+    if attempt.number:
+        head = (*head, ("grpc-previous-rpc-attempts", str(attempt.number)))
+    return head + attempt.metadata
