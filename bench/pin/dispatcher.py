@@ -9,23 +9,24 @@ import json
 import resource
 
 import grpc.aio
-from serving import SERVICE, Handlers, main
+from serving import SERVICE, Context, Handlers, main
 
 FAN_OUT = 5
 
 
 def build(args: list[str]) -> Handlers:
     """Connect to the worker at `args[0]` and return the handlers `fan` and `usage`."""
-    call = grpc.aio.insecure_channel(args[0], options=[("grpc.enable_retries", 0)]).unary_unary(f"/{SERVICE}/echo")
+    channel = grpc.aio.insecure_channel(args[0], options=[("grpc.enable_retries", 0)])
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/echo")
     served = 0
 
-    async def fan(payload: bytes, _: grpc.aio.ServicerContext) -> bytes:
+    async def fan(payload: bytes, _: Context) -> bytes:
         nonlocal served
         replies = await asyncio.gather(*(call(payload) for _ in range(FAN_OUT)))
         served += 1
         return b"".join(replies)
 
-    async def usage(_: bytes, __: grpc.aio.ServicerContext) -> bytes:
+    async def usage(_: bytes, __: Context) -> bytes:
         used = resource.getrusage(resource.RUSAGE_SELF)
         switches = used.ru_nvcsw + used.ru_nivcsw
         return json.dumps({"cpu_s": used.ru_utime + used.ru_stime, "served": served, "switches": switches}).encode()

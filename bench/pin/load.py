@@ -35,7 +35,8 @@ async def _drive(call: Callable[[bytes], Awaitable[bytes]], seconds: float) -> l
 
 async def _measure(target: str, seconds: float) -> dict[str, float]:
     async with grpc.aio.insecure_channel(target) as channel:
-        fan, usage = channel.unary_unary(f"/{SERVICE}/fan"), channel.unary_unary(f"/{SERVICE}/usage")
+        fan: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/fan")
+        usage: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/usage")
         await _drive(fan, WARM_UP_S)
         before, began = json.loads(await usage(b"")), time.perf_counter()
         seen = await _drive(fan, seconds)

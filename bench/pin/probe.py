@@ -19,7 +19,7 @@ from typing import Any
 import grpc.aio
 import uvloop
 from grpc.aio._call import Call
-from serving import SERVICE, Handlers
+from serving import SERVICE, Context, Handlers
 
 Multi = Callable[..., Any]
 BATCH, WARM_UP, CANCELLED = 50, 4_000, 20_000
@@ -36,7 +36,7 @@ def rss() -> int:
     """Return this process' resident bytes once what is free has been given back to the system."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
 
 
 async def naive(hang: Multi) -> None:
@@ -47,12 +47,13 @@ async def naive(hang: Multi) -> None:
 async def owned(hang: Multi) -> None:
     """Await the call behind a shield; on the way out cancel the core call alone and drain it."""
     call = hang(b"")
+    response = call._call_response  # noqa: SLF001 - the private task is what the probe is about
     try:
-        await asyncio.shield(call._call_response)
+        await asyncio.shield(response)
     finally:
-        if not call._call_response.done():
+        if not response.done():
             Call.cancel(call)
-            await call._call_response
+            await response
 
 
 class Peer:
@@ -61,8 +62,10 @@ class Peer:
     def __init__(self, target: str) -> None:
         """Connect lazily to `target`."""
         channel = grpc.aio.insecure_channel(target, options=OPTIONS)
-        self.echo, self.hang = channel.unary_unary(f"/{SERVICE}/echo"), channel.unary_unary(f"/{SERVICE}/hang")
-        self.counts, self.stream = channel.unary_unary(f"/{SERVICE}/counts"), channel.unary_stream(f"/{SERVICE}/stream")
+        self.echo: Multi = channel.unary_unary(f"/{SERVICE}/echo")
+        self.hang: Multi = channel.unary_unary(f"/{SERVICE}/hang")
+        self.counts: Multi = channel.unary_unary(f"/{SERVICE}/counts")
+        self.stream: Multi = channel.unary_stream(f"/{SERVICE}/stream")
 
     async def seen(self, key: str, wanted: int) -> int:
         """Return the worker's count of `key`, as soon as it is `wanted` and after PATIENCE_S at the latest."""
@@ -128,7 +131,7 @@ async def dead_then_alive() -> dict[str, dict[str, float | str]]:
     dead = await ending(peer.echo(b"", timeout=5, wait_for_ready=False))
     again = await ending(peer.echo(b"", timeout=5, wait_for_ready=False))
 
-    async def echo(payload: bytes, _: grpc.aio.ServicerContext) -> bytes:
+    async def echo(payload: bytes, _: Context) -> bytes:
         return payload
 
     server = grpc.aio.server()

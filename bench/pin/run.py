@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 HERE = Path(__file__).parent
 POLLERS_OFF = "-event_engine_client,-event_engine_listener"
@@ -70,11 +70,9 @@ def serving(command: list[str]) -> Iterator[str]:
     """Run a server for the length of the block; yield its target. It ends when its stdin closes."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
-            assert server.stdout is not None
-            yield f"127.0.0.1:{int(server.stdout.readline())}"
+            yield f"127.0.0.1:{int(cast('IO[str]', server.stdout).readline())}"
         finally:
-            assert server.stdin is not None
-            server.stdin.close()
+            cast("IO[str]", server.stdin).close()
             try:
                 server.wait(10)
             except subprocess.TimeoutExpired:
@@ -91,7 +89,7 @@ def answer(command: list[str], limit_s: float) -> dict[str, Any]:
     return result
 
 
-def load(root: Path, candidate: Candidate, seconds: float) -> dict[str, float]:
+def load(root: Path, candidate: Candidate, seconds: float) -> dict[str, Any]:
     """Measure one round of one candidate."""
     with ExitStack() as stack:
         worker = stack.enter_context(serving(REFERENCE.command(root, "worker.py")))
@@ -105,7 +103,7 @@ def probe(root: Path, candidate: Candidate) -> dict[str, Any]:
     for what in ("endings", "naive", "owned"):
         with serving(candidate.command(root, "worker.py")) as worker:
             answers[what] = answer(candidate.command(root, "probe.py", what, worker), PROBE_LIMIT_S)
-    return answers["endings"] | {"cancel_by_task": answers["naive"], "cancel_owned": answers["owned"]}
+    return {**answers["endings"], "cancel_by_task": answers["naive"], "cancel_owned": answers["owned"]}
 
 
 def summary(rounds: list[dict[str, float]], reference: list[dict[str, float]]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import grpc.aio
 import uvloop
 
-Unary = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
-Stream = Callable[[bytes, grpc.aio.ServicerContext], AsyncIterator[bytes]]
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Unary = Callable[[bytes, Context], Awaitable[bytes]]
+Stream = Callable[[bytes, Context], AsyncIterator[bytes]]
 
 SERVICE = "pin"
 
@@ -27,8 +28,10 @@ class Handlers:
 
     def register(self, server: grpc.aio.Server) -> None:
         """Put the handlers on `server` with identity serialisers."""
-        methods = {name: grpc.unary_unary_rpc_method_handler(f) for name, f in self.unary.items()}
-        methods |= {name: grpc.unary_stream_rpc_method_handler(f) for name, f in self.stream.items()}
+        methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            **{name: grpc.unary_unary_rpc_method_handler(f) for name, f in self.unary.items()},
+            **{name: grpc.unary_stream_rpc_method_handler(f) for name, f in self.stream.items()},
+        }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
 
 

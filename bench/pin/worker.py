@@ -9,23 +9,22 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 
-import grpc.aio
-from serving import Handlers, main
+from serving import Context, Handlers, main
 
 SEEN: Counter[str] = Counter()
 
 
-async def echo(payload: bytes, _: grpc.aio.ServicerContext) -> bytes:
+async def echo(payload: bytes, _: Context) -> bytes:
     """Answer at once with what came."""
     return payload
 
 
-async def counts(_: bytes, __: grpc.aio.ServicerContext) -> bytes:
+async def counts(_: bytes, __: Context) -> bytes:
     """Return as JSON how many hanging calls and streams began, and how many of them were cancelled."""
     return json.dumps(SEEN).encode()
 
 
-async def hang(_: bytes, __: grpc.aio.ServicerContext) -> bytes:
+async def hang(_: bytes, __: Context) -> bytes:
     """Never answer; count the start and the cancel."""
     SEEN["hang_started"] += 1
     try:
@@ -36,7 +35,7 @@ async def hang(_: bytes, __: grpc.aio.ServicerContext) -> bytes:
     return b""
 
 
-async def stream(payload: bytes, _: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+async def stream(payload: bytes, _: Context) -> AsyncIterator[bytes]:
     """Send one part and then nothing, until cancelled."""
     SEEN["stream_started"] += 1
     try:
