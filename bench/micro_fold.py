@@ -9,12 +9,13 @@ from time import perf_counter
 
 from aggregator.engine.fold import Fold
 from fanmesh.model.completion import CompletionRule
-from fanmesh.model.events import Alarm, Change, End, Event, FoldNode, Start
+from fanmesh.model.events import Alarm, Change, End, Event, FoldNode, Happening, Start
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.states import AlarmKind, BranchState, ChangeKind
 from fanmesh.model.times import MS
+from fanmesh.model.values import JsonValue
 
-ANSWER = {"country": "DE", "valid": True, "score": 0.5}
+ANSWER: dict[str, JsonValue] = {"country": "DE", "valid": True, "score": 0.5}
 
 
 def log(branches: int, merge: str, *, soft: bool) -> list[Event]:
@@ -22,7 +23,7 @@ def log(branches: int, merge: str, *, soft: bool) -> list[Event]:
     names = [f"b{number}" for number in range(branches)]
     nodes = tuple(FoldNode(name, required=at == 0, soft=300 * MS if soft else None) for at, name in enumerate(names))
     start = Start("r", "bench", nodes, 1_000 * MS, 1_025 * MS, CompletionRule(), MergeSpec(merge))
-    what = [start, *(Change(name, ChangeKind.STARTED) for name in names)]
+    what: list[Happening] = [start, *(Change(name, ChangeKind.STARTED) for name in names)]
     ends = [End(name, 0, BranchState.SUCCEEDED, value=dict(ANSWER)) for name in names]
     events = [Event(seq, seq, one) for seq, one in enumerate([*what, *ends], 1)]
     return [*events, Event(len(events) + 1, 1_000 * MS, Alarm(AlarmKind.STOP))]

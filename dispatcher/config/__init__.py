@@ -5,7 +5,8 @@ from dispatcher.config.load import load_file, load_mapping, load_text
 from dispatcher.config.merges import CompiledMerge, CompileMerge, MergeCatalogue
 from dispatcher.config.problems import ConfigErrors, Problem
 from dispatcher.config.schema import json_schema
-from dispatcher.config.settings import EMBEDDED, Config, Limits, ServerConfig
+from dispatcher.config.settings import EMBEDDED, Config, ServerConfig
+from dispatcher.model.limits import Limits
 
 __all__ = [
     "EMBEDDED",

@@ -43,7 +43,7 @@ def parse_target(value: object) -> str:
         case "dns" if rest.startswith("///"):
             return f"dns:///{parse_host_port(rest.removeprefix('///'))}"
         case "ipv4":
-            return f"ipv4:{','.join(_ipv4(one) for one in rest.split(','))}"
+            return f"ipv4:{_ipv4(rest)}"
         case "unix" if rest.startswith("//"):
             return f"unix:{_path(rest.removeprefix('//'), value)}"
         case "unix":
@@ -80,6 +80,8 @@ def _host_port(value: object, lowest: int) -> str:
 
 
 def _ipv4(value: str) -> str:
+    if "," in value:
+        raise Wrong("several addresses in one target", "one, or a list of endpoints")
     address = parse_host_port(value)
     if not _is_ip(address.rpartition(":")[0], 4):
         raise Wrong(f"{shown(value)} is not an IPv4 address with a port", "ipv4:1.2.3.4:port")

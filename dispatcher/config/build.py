@@ -14,8 +14,9 @@ from dispatcher.config.expressions import AFTER, BEFORE, condition, mapping
 from dispatcher.config.merges import CompileMerge
 from dispatcher.config.parse import Parsed
 from dispatcher.config.problems import Path
-from dispatcher.config.settings import Limits, ServerConfig
+from dispatcher.config.settings import ServerConfig
 from dispatcher.config.shape import BranchShape, CompleteShape, CountShape, CoverageShape, FileShape, PlanShape, UseShape
+from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Accepts, Catalogue, Effect, Node, Plan, Route, Worker
 from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
 from fanmesh.model.merge import MergeSpec

@@ -12,7 +12,7 @@ from dispatcher.config.shape import BranchShape, CountShape, CoverageShape, Plan
 
 def check_plan(plan: PlanShape, path: Path, workers: Collection[str], parsed: Parsed) -> None:
     """Add to `parsed.problems` what does not fit together within the plan at `path`."""
-    if not plan.branches:
+    if not parsed.names(*map(str, path), "branches"):
         parsed.complain((*path, "branches"), "there is no branch", "at least one")
     for name, branch in plan.branches.items():
         _branch(name, branch, (*path, "branches", name), plan, workers, parsed)

@@ -17,9 +17,9 @@ def check(parsed: Parsed, local: Collection[str] = ()) -> None:
         return
     workers = {*parsed.names("workers"), *local}
     _no_duplicates(shape.attributes, ("attributes",), "attribute", parsed)
-    if not shape.workers and not local:
+    if not workers:
         parsed.complain(("workers",), "there is no worker", "at least one")
-    if not shape.plans:
+    if not parsed.names("plans"):
         parsed.complain(("plans",), "there is no plan", "at least one")
     for name, worker in shape.workers.items():
         _worker(worker, ("workers", name), shape, parsed, local=name in local)
@@ -75,8 +75,8 @@ def _no_duplicates(names: Sequence[str], path: Path, kind: str, parsed: Parsed) 
 
 
 def _unused(shape: FileShape, local: Iterable[str], parsed: Parsed) -> None:
-    if parsed.cut:
-        return  # it may be used in a part that could not be read
+    if parsed.cut or any(problem.severity == "error" for problem in parsed.problems):
+        return  # it may be meant where something is wrong
     used = {branch.worker or name for plan in shape.plans.values() for name, branch in plan.branches.items()}
     for name in shape.workers:
         if name not in used and name not in local:

@@ -30,13 +30,17 @@ class Mark(NamedTuple):
 
 @dataclass(slots=True)
 class Document:
-    """`values` and `keys`: where the value, and the key that names it, stand. `problems`: what was wrong with the text itself."""
+    """`values` and `keys`: where the value, and the key that names it, stand.
+
+    `problems`: what was wrong with the text itself. `unread`: the values that could not be read, and are null here.
+    """
 
     filename: str
     value: JsonValue = None
     values: dict[Path, Mark] = field(default_factory=dict)
     keys: dict[Path, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unread: set[Path] = field(default_factory=set)
 
     def problem(
         self, path: Path, message: str, expected: str = "", *, severity: Severity = "error", at_key: bool = False
@@ -90,6 +94,7 @@ def _copy(value: object, path: Path, document: Document) -> JsonValue:
                 check_scalar(value)
             except Wrong as wrong:
                 document.problems.append(document.problem(path, wrong.message, wrong.expected))
+                document.unread.add(path)
             else:
                 return value  # type: ignore[return-value]  # check_scalar let through what JsonValue allows
     return None

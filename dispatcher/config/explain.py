@@ -7,9 +7,10 @@ that no file contains), and does not know which key was meant. Readers of a conf
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from dispatcher.config import reserved, shape
@@ -63,22 +64,26 @@ def section(path: Path) -> type[BaseModel] | None:
             return None
 
 
-def keys(model: type[BaseModel]) -> list[str]:
-    """The keys of a section as they are written."""
-    return [field.alias or name for name, field in model.model_fields.items()]
+def _fields(model: type[BaseModel] | None) -> list[tuple[str, FieldInfo]]:
+    """The keys of a section as they are written, and what they mean."""
+    return [(field.alias or name, field) for name, field in model.model_fields.items()] if model else []
 
 
 def locate(error: ErrorDetails, document: Document) -> Path:
     """Where in the document pydantic's `loc` is: what is not there is skipped, except the name of a missing key."""
     node: Any = document.value
     path: list[str | int] = []
-    for item in error["loc"]:
-        if (isinstance(node, dict) and item in node) or (isinstance(node, list) and isinstance(item, int) and item < len(node)):
-            node = node[item]  # type: ignore[index]  # a mapping has string keys, a list positions; both were just tested
-            path.append(item)
-    if error["type"] == "missing":
-        path.append(error["loc"][-1])
-    return tuple(path)
+    missing = error["type"] == "missing"
+    for item in error["loc"][:-1] if missing else error["loc"]:
+        match node, item:
+            case dict(), str() if item in node:
+                node = node[item]
+            case list(), int() if item < len(node):
+                node = node[item]
+            case _:
+                continue
+        path.append(item)
+    return (*path, error["loc"][-1]) if missing else tuple(path)
 
 
 def explain(error: ErrorDetails, path: Path, document: Document) -> Problem:
@@ -92,13 +97,16 @@ def explain(error: ErrorDetails, path: Path, document: Document) -> Problem:
             return document.problem(path, reserved.unsupported(name), at_key=True)
         case "extra_forbidden":
             model = section(path[:-1])
-            known = keys(model) if model else []
+            known = [key for key, _field in _fields(model)]
             return document.problem(path, f"unknown key{near(name, known)}", listed(known), at_key=True)
         case "missing":
             model = section(path[:-1])
-            fields = model.model_fields.items() if model else ()
-            meaning = next((field.description for key, field in fields if (field.alias or key) == name), None) or ""
-            return document.problem(path, f"is missing. {meaning}".rstrip(". "))
+            field = next((field for key, field in _fields(model) if key == name), None)
+            meaning = (field.description or "") if field else ""
+            words = get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
+            return document.problem(
+                path, f"is missing: {meaning[:1].lower()}{meaning[1:]}".rstrip("."), " or ".join(map(str, words))
+            )
         case "value_error" if isinstance(wrong := context.get("error"), Wrong):
             return document.problem(path, wrong.message, wrong.expected)
         case "string_pattern_mismatch":

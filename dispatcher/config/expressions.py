@@ -6,15 +6,18 @@ is handed to it: an input that nothing asks for is never opened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 from dispatcher.config.parse import Parsed
 from dispatcher.config.problems import Path
 from dispatcher.config.reserved import unsupported
 from dispatcher.model.reading import Condition, Mapping, Reading, Unreadable
-from fanmesh.expr import EvalError, Expression, ExprError, Scope, Template, compile_condition, compile_template
+from fanmesh.expr import EvalError, ExprError, Expression, Scope, Template, compile_condition, compile_template
 from fanmesh.model.values import JsonValue, Opaque
+
+_Source = TypeVar("_Source")
+_Compiled = TypeVar("_Compiled", bound=Expression | Template)
 
 BEFORE: Final = frozenset({"input"})
 """What can be read before a branch has answered."""
@@ -26,45 +29,48 @@ AFTER: Final = frozenset({"input", "output"})
 def condition(source: str | None, path: Path, branches: Iterable[str], parsed: Parsed) -> Condition | None:
     """The condition written at `path`; None = there is none, or it is wrong, which is then in `parsed.problems`.
 
-    What it makes of a malformed input is the input's own ValueError: that is the caller's mistake, not the expression's.
+    What a malformed input raises goes through it: that is the caller's mistake, not the expression's.
     """
     if source is None or parsed.is_cut(("attributes",)):
         return None
-    try:
-        expression = compile_condition(source, _scope(parsed, branches, BEFORE))
-    except ExprError as error:
-        _complain(error, path, parsed)
-        return None
-    _refuse_branches(expression, path, parsed)
-    return _condition(expression)
+    expression = _compile(compile_condition, source, BEFORE, path, branches, parsed)
+    return _condition(expression) if expression else None
 
 
 def mapping(value: JsonValue, path: Path, branches: Iterable[str], bare: frozenset[str], parsed: Parsed) -> Mapping | None:
-    """The template written at `path`, like `condition`."""
+    """The template written at `path`, like `condition`. `bare`: what it may read besides attributes."""
     if value is None or parsed.is_cut(("attributes",)):
         return None
+    template = _compile(compile_template, value, bare, path, branches, parsed)
+    return _mapping(template) if template else None
+
+
+def _compile(
+    compiler: Callable[[_Source, Scope], _Compiled],
+    source: _Source,
+    bare: frozenset[str],
+    path: Path,
+    branches: Iterable[str],
+    parsed: Parsed,
+) -> _Compiled | None:
+    attributes = frozenset(parsed.shape.attributes if parsed.shape else ())
     try:
-        template = compile_template(value, _scope(parsed, branches, bare))
+        return compiler(source, Scope(attributes, frozenset(), bare))
     except ExprError as error:
+        if staged := _reads_branches(compiler, source, Scope(attributes, frozenset(branches), bare)):
+            parsed.complain(path, unsupported(f"reading {staged}, which makes a plan staged,"))
+            return None
         for one in (error, *error.also):
-            _complain(one, (*path, *one.path), parsed)
-        return None
-    _refuse_branches(template, path, parsed)
-    return _mapping(template)
+            parsed.complain((*path, *one.path), one.pretty())
+    return None
 
 
-def _scope(parsed: Parsed, branches: Iterable[str], bare: frozenset[str]) -> Scope:
-    attributes = parsed.shape.attributes if parsed.shape else ()
-    return Scope(frozenset(attributes), frozenset(branches), bare)
-
-
-def _complain(error: ExprError, path: Path, parsed: Parsed) -> None:
-    parsed.complain(path, error.pretty())
-
-
-def _refuse_branches(expression: Expression | Template, path: Path, parsed: Parsed) -> None:
-    for branch in sorted(expression.reads_branches):
-        parsed.complain(path, unsupported(f"reading branches.{branch} (a staged plan)"))
+def _reads_branches(compiler: Callable[[_Source, Scope], _Compiled], source: _Source, scope: Scope) -> str:
+    """The branches that it reads, if it would be right but for them."""
+    try:
+        return ", ".join(f"branches.{name}" for name in sorted(compiler(source, scope).reads_branches))
+    except ExprError:
+        return ""
 
 
 def _condition(expression: Expression) -> Condition:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from dispatcher.config import reserved
 from dispatcher.config.document import Document
 from dispatcher.config.explain import explain, locate
-from dispatcher.config.problems import Path, Problem, shown
+from dispatcher.config.problems import Path, Problem, Severity, shown
 from dispatcher.config.shape import FileShape
 
 _ROUNDS: Final = 8
@@ -43,7 +43,7 @@ class Parsed:
     def complain(self, path: Path, message: str, expected: str = "", *, warning: bool = False, at_key: bool = False) -> None:
         """Add a problem, unless what is there has been complained about already."""
         if not self.is_cut(path):
-            severity = "warning" if warning else "error"
+            severity: Severity = "warning" if warning else "error"
             self.problems.append(self.document.problem(path, message, expected, severity=severity, at_key=at_key))
 
     def names(self, *path: str) -> list[str]:
@@ -56,7 +56,7 @@ class Parsed:
 
 def parse(document: Document) -> Parsed:
     """Read the document into models. What is wrong is in `problems`, those of the text first."""
-    parsed = Parsed(document, problems=list(document.problems))
+    parsed = Parsed(document, problems=list(document.problems), cut=set(document.unread))
     if not isinstance(document.value, dict):
         if not parsed.problems:
             what = "the configuration is empty" if document.value is None else f"{shown(document.value)} is no configuration"
@@ -99,7 +99,9 @@ def _cut(value: dict[str, Any], path: Path, *, missing: bool) -> Path:
         path = path[:-1]
     node: Any = value
     for item in path[:-1]:
-        node = node[item] if isinstance(node, list) or item in node else {}
+        if isinstance(node, dict) and item not in node:
+            return path  # gone with what it stood in
+        node = node[item]
     node.pop(path[-1], None)
     if missing:
         node[path[-1]] = deepcopy(_STAND_INS.get(str(path[-1])))

@@ -40,15 +40,15 @@ class Problem(NamedTuple):
 
 
 class ConfigErrors(Exception):  # noqa: N818  (it holds several)
-    """The configuration cannot be used. `problems` has every error and warning, in the order of the text; at least one error."""
+    """The configuration cannot be used. `problems`: every error and warning in the order of the text, at least one error."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class Wrong(ValueError):
-    """A single value is wrong: what it is, and what was expected. Parsers raise it; the path is added by whoever called them."""
+class Wrong(ValueError):  # noqa: N818  (reads as what it says: raise Wrong)
+    """A single value is wrong: what it is, and what was expected. Parsers raise it; their callers know the path."""
 
     def __init__(self, message: str, expected: str = "") -> None:
         super().__init__(message)

@@ -52,7 +52,7 @@ def parse_size(value: object) -> int:
 def _parse(value: object, pattern: str, units: dict[str, int], most: int, expected: str, limit: str) -> int:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise Wrong(f"{value} has no unit", expected)
-    if not isinstance(value, str) or not (found := re.fullmatch(pattern, value)):
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
         raise Wrong(f"{shown(value)} is not {expected.split(' such', maxsplit=1)[0]}", expected)
     unit = next((unit for unit in sorted(units, key=len, reverse=True) if value.endswith(unit)), "")
     if not unit:

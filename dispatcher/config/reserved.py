@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-KEYS: Final = frozenset(
-    """
-    access allow_partial_input balance breaker cache canary cascade default_policy descriptors estimate extends fallback for_each
-    hedge idempotent include item limit max_in_flight method min_time on_branch_failure policies policy price reflection retry
-    rollouts spend_limits stages tls tokens triggers usd
-    """.split()
-)
+KEYS: Final = frozenset({
+    "access", "allow_partial_input", "balance", "breaker", "cache", "canary", "cascade",
+    "default_policy", "descriptors", "estimate", "extends", "fallback", "for_each", "hedge",
+    "idempotent", "include", "limit", "max_concurrency", "max_in_flight", "max_items", "method",
+    "min_time", "on_branch_failure", "policies", "policy", "price", "reflection", "retry",
+    "rollouts", "spend_limits", "stages", "tls", "tokens", "triggers", "usd",
+})  # fmt: skip
 
 INSTEAD_OF_BRANCHES: Final = frozenset({"cascade", "stages"})
 """Keys that would take the place of `branches`, which is therefore not missed beside them."""

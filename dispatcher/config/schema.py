@@ -20,13 +20,15 @@ def json_schema(merge_schema: Mapping[str, Any]) -> dict[str, Any]:
     definitions = {name.removesuffix("Shape"): _renamed(definition) for name, definition in schema.pop("$defs").items()}
     definitions["Merge"] = {"title": "Merge", **deepcopy(dict(merge_schema))}
     merge = definitions["Plan"]["properties"]["merge"]
-    definitions["Plan"]["properties"]["merge"] = {"$ref": "#/$defs/Merge", "description": merge["description"]}
+    definitions["Plan"]["properties"]["merge"] = {**merge, "$ref": "#/$defs/Merge"}
     return {"$schema": DRAFT, **_renamed(schema), "title": "fanmesh.yaml", "$defs": dict(sorted(definitions.items()))}
 
 
 def _renamed(schema: Any) -> Any:
     """The same with the names that people see: `Worker`, not `WorkerShape`; no titles that only repeat the key."""
     match schema:
+        case {"patternProperties": names, **rest}:
+            return _renamed(rest) | {"patternProperties": _renamed(names), "additionalProperties": False}
         case dict():
             return {
                 key: _renamed(value).removesuffix("Shape")

@@ -6,19 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from dispatcher.config.problems import Problem
+from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Catalogue
 
 EMBEDDED: Final = "embedded"
 """The aggregator that runs in the dispatcher's own process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Sizes in bytes above which a message is refused: one part, all of a branch, the merged reply."""
-
-    part: int = 2**20
-    branch: int = 8 * 2**20
-    reply: int = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

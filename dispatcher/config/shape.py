@@ -37,15 +37,15 @@ class Section(BaseModel):
 class WorkerShape(Section):
     """A service that answers."""
 
-    target: Target | None = Field(None, description="Where it is. Without a scheme: dns. Not needed with a list of endpoints.")
+    target: Target | None = Field(default=None, description="Where it is; dns if it has no scheme. Not needed beside a list.")
     effect: Literal["read"] = Field(description="What a call does to the world; this version calls workers that only read.")
     endpoints: Annotated[
         Annotated[Literal["resolve"], Tag("(resolve)")]
         | Annotated[list[HostPort], Field(json_schema_extra={"uniqueItems": True, "minItems": 1}), Tag("(list)")],
         choice(lambda v: "(list)" if isinstance(v, list) else "(resolve)", "resolve or a list"),
-    ] = Field("resolve", description="Its addresses: found by resolving the target, or a fixed list.")
-    attributes: list[Id] = Field([], description="The attributes of a request that it is told; no others leave the dispatcher.")
-    stream: bool = Field(False, description="It answers in parts (ProcessStream) instead of once (Process).")
+    ] = Field(default="resolve", description="Its addresses: found by resolving the target, or a fixed list.")
+    attributes: list[Id] = Field(default=[], description="Those attributes of a request that it is told.")
+    stream: bool = Field(default=False, description="It answers in parts (ProcessStream) instead of once (Process).")
 
 
 class UseShape(Section):
@@ -84,32 +84,36 @@ IfMissingShape: TypeAlias = Annotated[
 class BranchShape(Section):
     """One branch of a plan: a worker, and what its answer means to the plan."""
 
-    worker: Id | None = Field(None, description="The worker that answers; the branch's own name if not given.")
-    required: bool = Field(False, description="Without it the plan fails; it is waited for until its hard timeout.")
-    weight: float = Field(1.0, gt=0, description="Its share of coverage.")
-    soft_timeout: PositiveDuration | None = Field(None, description="From its first send; then it is no longer waited for.")
-    timeout: PositiveDuration | None = Field(None, description="From its first send; then it has failed and is cancelled.")
-    sla: PositiveDuration | None = Field(None, description="The expected answer time; reported and measured, changes nothing.")
+    worker: Id | None = Field(default=None, description="The worker that answers; the branch's own name if not given.")
+    required: bool = Field(default=False, description="Without it the plan fails; it is waited for until its hard timeout.")
+    weight: float = Field(default=1.0, gt=0, description="Its share of coverage.")
+    soft_timeout: PositiveDuration | None = Field(default=None, description="From its first send: then nobody waits for it.")
+    timeout: PositiveDuration | None = Field(default=None, description="From its first send: then it has failed.")
+    sla: PositiveDuration | None = Field(default=None, description="The expected answer time; reported, changes nothing.")
     if_missing: IfMissingShape = Field(
-        "skip", description="What its missing answer means: left out, a failed plan, or a value."
+        default="skip", description="What its missing answer means: left out, a failed plan, or a value."
     )
-    condition: Cel | None = Field(None, alias="if", description="It runs only if this holds. Reads `input` and `attributes`.")
-    input: Template = Field(None, description="What it is sent; the request's input if not given.")
-    output: Template = Field(None, description="What its answer becomes. Reads `output` as well; the answer if not given.")
-    on_stream_failure: Literal["keep", "discard"] = Field("keep", description="What happens to the parts of a broken stream.")
+    condition: Cel | None = Field(
+        default=None, alias="if", description="It runs only if this holds; reads `input`, `attributes`."
+    )
+    input: Template = Field(default=None, description="What it is sent; the request's input if not given.")
+    output: Template = Field(default=None, description="What its answer becomes; reads `output`, too.")
+    on_stream_failure: Literal["keep", "discard"] = Field(
+        default="keep", description="The parts of a broken stream: merged, or not."
+    )
 
 
 class BudgetShape(Section):
     """What one request may use up."""
 
-    latency: PositiveDuration | None = Field(None, description="Time until the reply; never more than the caller's deadline.")
+    latency: PositiveDuration | None = Field(default=None, description="Time until the reply, within the caller's deadline.")
 
 
 class GraceShape(Section):
     """How much longer to wait for stragglers once coverage is met, as shares of the remaining time."""
 
-    min: Ratio = Field(0.0, description="The share when only the lightest branch is pending.")
-    max: Ratio = Field(0.0, description="The share when as much is pending as may be missing; at least `min`.")
+    min: Ratio = Field(default=0.0, description="The share when only the lightest branch is pending.")
+    max: Ratio = Field(default=0.0, description="The share when as much is pending as may be missing; at least `min`.")
 
 
 class CompleteShape(Section):
@@ -118,57 +122,57 @@ class CompleteShape(Section):
     until: Annotated[
         Annotated[UntilRule, Tag("(rule)")] | Annotated[list[UntilRule], Field(min_length=1), Tag("(list)")],
         choice(lambda v: "(list)" if isinstance(v, list) else "(rule)", "a rule or a list"),
-    ] = Field("all", description="The rule that completes it early, or several: the first that holds.")
-    soft_timeout: PositiveDuration | None = Field(None, description="From arrival; then what is there is enough.")
-    grace: GraceShape = Field(GraceShape(), description="Waiting on after `until: {coverage: x}` is met.")
+    ] = Field(default="all", description="The rule that completes it early, or several: the first that holds.")
+    soft_timeout: PositiveDuration | None = Field(default=None, description="From arrival; then what is there is enough.")
+    grace: GraceShape = Field(default=GraceShape(), description="Waiting on after `until: {coverage: x}` is met.")
 
 
 class AcceptShape(Section):
     """The floor: below it the request fails."""
 
-    min_success: int = Field(1, ge=0, description="Branches that must have answered.")
-    min_coverage: Ratio = Field(0.0, description="Share of the weights that must have answered.")
+    min_success: int = Field(default=1, ge=0, description="Branches that must have answered.")
+    min_coverage: Ratio = Field(default=0.0, description="Share of the weights that must have answered.")
 
 
 class PlanShape(Section):
     """What runs for one request."""
 
-    budget: BudgetShape = Field(BudgetShape(), description="What one request may use up.")
+    budget: BudgetShape = Field(default=BudgetShape(), description="What one request may use up.")
     merge_reserve: Duration = Field(
-        "25ms", validate_default=True, description="Time kept for merging and the reply, at most T/4."
+        default="25ms", validate_default=True, description="Time kept for merging and the reply, at most T/4."
     )
     branches: dict[Id, BranchShape] = Field(description="What is called, by name, in plan order.")
-    complete: CompleteShape = Field(CompleteShape(), description="When a request is complete.")
-    accept: AcceptShape = Field(AcceptShape(), description="The floor below which the request fails.")
+    complete: CompleteShape = Field(default=CompleteShape(), description="When a request is complete.")
+    accept: AcceptShape = Field(default=AcceptShape(), description="The floor below which the request fails.")
     merge: Annotated[
         Annotated[str, Tag("(name)")] | Annotated[dict[str, Any], Field(min_length=1, max_length=1), Tag("(options)")],
         choice(lambda v: "(name)" if isinstance(v, str) else "(options)", "a name or {name: options}"),
-        WithJsonSchema({"x-type": "merge"}),
-    ] = Field("collect", description="How the answers become one: a merge's name, or {name: options}.")
+        WithJsonSchema({}),
+    ] = Field(default="collect", description="How the answers become one: a merge's name, or {name: options}.")
 
 
 class RouteShape(Section):
     """Chooses the plan when the caller names none. The first route that matches wins."""
 
-    condition: Cel | None = Field(None, alias="if", description="It matches if this holds; always, if not given.")
+    condition: Cel | None = Field(default=None, alias="if", description="It matches if this holds; always, if not given.")
     plan: Id = Field(description="The plan it chooses.")
 
 
 class LimitsShape(Section):
     """Sizes above which a message is refused."""
 
-    part: Size = Field("1MiB", validate_default=True, description="One part of a streamed answer.")
-    branch: Size = Field("8MiB", validate_default=True, description="All that one branch answers.")
-    reply: Size = Field("4MiB", validate_default=True, description="The merged result.")
+    part: Size = Field(default="1MiB", validate_default=True, description="One part of a streamed answer.")
+    branch: Size = Field(default="8MiB", validate_default=True, description="All that one branch answers.")
+    reply: Size = Field(default="4MiB", validate_default=True, description="The merged result.")
 
 
 class ServerShape(Section):
     """The process itself."""
 
-    listen: Listen = Field("127.0.0.1:50050", description="Where callers connect. Port 0 = any free one.")
-    metrics: Listen | None = Field("127.0.0.1:9464", description="Where /metrics is served; null = nowhere.")
-    aggregator: Aggregator = Field("embedded", description="Who merges: this process, or the Aggregator service at a target.")
-    drain: Duration = Field("20s", validate_default=True, description="How long requests in flight may go on after SIGTERM.")
+    listen: Listen = Field(default="127.0.0.1:50050", description="Where callers connect; port 0 = any free one.")
+    metrics: Listen | None = Field(default="127.0.0.1:9464", description="Where /metrics is served; null = nowhere.")
+    aggregator: Aggregator = Field(default="embedded", description="Who merges: this process, or the service at a target.")
+    drain: Duration = Field(default="20s", validate_default=True, description="How long requests may go on after SIGTERM.")
     limits: LimitsShape = Field(default_factory=LimitsShape, description="Sizes above which a message is refused.")
 
 
@@ -176,9 +180,9 @@ class FileShape(Section):
     """A Fanmesh configuration."""
 
     version: Literal[1] = Field(description="The version of this format.")
-    attributes: list[Id] = Field([], description="Names that callers may set and expressions may read; an absent one is empty.")
+    attributes: list[Id] = Field(default=[], description="Names that callers may set and expressions read.")
     workers: dict[Id, WorkerShape] = Field(description="The services that answer, by name.")
     plans: dict[Id, PlanShape] = Field(description="What can be asked for, by name.")
-    routes: list[RouteShape] = Field([], description="Choose the plan when the caller names none; the first match wins.")
+    routes: list[RouteShape] = Field(default=[], description="Choose the plan if the caller names none.")
     server: ServerShape = Field(default_factory=ServerShape, description="The process itself.")
-    dev: dict[Id, Function] = Field({}, description="Workers that `fanmesh dev` starts, and restarts on save.")
+    dev: dict[Id, Function] = Field(default={}, description="Workers that `fanmesh dev` starts, and restarts on save.")

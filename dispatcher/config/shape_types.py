@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import Discriminator, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, Discriminator, Field, PlainValidator, StringConstraints, WithJsonSchema
 
 from dispatcher.config import addresses, quantities
 
@@ -22,9 +22,12 @@ def _text(kind: str, pattern: str, *examples: str, unit: str = "") -> WithJsonSc
 
 
 _DURATION: Final = _text("duration", quantities.DURATION_PATTERN, "300ms", "1.5s", "2m", unit="us, ms, s, m, h")
+_ZERO: Final = WithJsonSchema(
+    {"anyOf": [_DURATION.json_schema, {"const": 0}], "x-type": "duration", "x-unit": "us, ms, s, m, h"}
+)
 
 Id: TypeAlias = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-Duration: TypeAlias = Annotated[int, PlainValidator(quantities.parse_duration), _DURATION]
+Duration: TypeAlias = Annotated[int, PlainValidator(quantities.parse_duration), _ZERO]
 PositiveDuration: TypeAlias = Annotated[int, PlainValidator(quantities.parse_positive_duration), _DURATION]
 Size: TypeAlias = Annotated[
     int,
@@ -52,4 +55,10 @@ def choice(of: Callable[[Any], str | None], expected: str) -> Discriminator:
 
 def only_key(value: Any) -> str | None:
     """The key of a one-key mapping as the tag `(key)`: in brackets, so that no key of a document is mistaken for a tag."""
-    return f"({next(iter(value))})" if isinstance(value, dict) and len(value) == 1 else None
+    match value:
+        case dict() if len(value) == 1:
+            return f"({next(iter(value))})"
+        case BaseModel():  # already validated: asked again when it is written out
+            return f"({next(iter(type(value).model_fields))})"
+        case _:
+            return None

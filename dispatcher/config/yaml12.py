@@ -6,26 +6,38 @@ own (`1_000` is a number to them), forget where values stood, and expand aliases
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import AliasEvent, DocumentStartEvent, Event, MappingStartEvent, ScalarEvent, SequenceStartEvent
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceStartEvent,
+)
 
 from dispatcher.config.document import MAX_DEPTH, MAX_VALUES, Document, Mark, check_scalar
 from dispatcher.config.problems import Path, Problem, Wrong, dotted, shown
+from dispatcher.config.scalars import TAG, resolve
 from fanmesh.model.values import JsonValue
 
-_NULL: Final = re.compile(r"null|Null|NULL|~|")
-_BOOL: Final = re.compile(r"true|True|TRUE|(false|False|FALSE)")
-_INT: Final = re.compile(r"[-+]?[0-9]{1,24}|0o[0-7]{1,24}|0x[0-9a-fA-F]{1,24}")
-_FLOAT: Final = re.compile(
-    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-)
-_YAML: Final = "tag:yaml.org,2002:"
-_KINDS: Final = {type(None): "null", bool: "bool", int: "int", float: "float"}
+_NOWHERE: Final = Mark()
+_UNREAD: Final = object()
+"""The content of a scalar that has been complained about."""
+
+
+class _StopError(Exception):
+    """The document is too large or too deep to go on."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
 
 
 class _Tree(NamedTuple):
@@ -38,22 +50,27 @@ class _Tree(NamedTuple):
 
 def parse(text: str, filename: str) -> Document:
     """Read one document. What is wrong with the text is in `problems`; `value` is then whatever could still be read."""
-    document = Document(filename)
+    document = Document(filename, values={(): Mark(1, 1)})
     try:
         tree = _Reader(text.removeprefix("\ufeff"), document).read()
         document.value = _expand(tree, (), document, iter(range(MAX_VALUES))) if tree else None
-        # The reader knew where it was, and not yet along which keys.
-        paths = {mark: path for path, mark in reversed(document.values.items())}
-        document.problems = [
-            p if p.path else p._replace(path=dotted(paths.get(Mark(p.line, p.column), ()))) for p in document.problems
-        ]
+        _add_paths(document)
     except MarkedYAMLError as error:
         document.problems.append(_syntax(error, filename))
-    except Wrong as wrong:
-        document.problems.append(Problem(filename, 1, 1, "", wrong.message, expected=wrong.expected))
+    except _StopError as stop:
+        document.problems.append(stop.problem)
     except Exception as error:  # noqa: BLE001  (on broken escapes and directives ruamel raises whatever Python gave it)
         document.problems.append(Problem(filename, 1, 1, "", f"not YAML: {' '.join(str(error).split())}"))
     return document
+
+
+def _add_paths(document: Document) -> None:
+    """Say of the reader's complaints along which keys they stand; it only knew the lines."""
+    paths = {mark: path for path, mark in reversed(document.values.items())}
+    for position, problem in enumerate(document.problems):
+        path = paths.get(Mark(problem.line, problem.column))
+        if not problem.path and path is not None:
+            document.problems[position] = problem._replace(path=dotted(path))
 
 
 def _syntax(error: MarkedYAMLError, filename: str) -> Problem:
@@ -85,103 +102,90 @@ class _Reader:
     def _node(self, event: Event, depth: int) -> _Tree:
         mark = _mark(event)
         if depth > MAX_DEPTH:
-            raise Wrong(f"line {mark.line}: nested deeper than {MAX_DEPTH} levels")
+            raise _StopError(_problem(self._document, mark, (), f"nested deeper than {MAX_DEPTH} levels"))
         match event:
             case AliasEvent():
-                if event.anchor not in self._anchors:
-                    self._complain(event, f"*{event.anchor} names nothing above it", f"an anchor &{event.anchor} before")
-                return self._anchors.get(event.anchor, _Tree(mark, ScalarEvent, None))
+                return self._aliased(event, mark)
             case ScalarEvent():
-                tree = _Tree(mark, ScalarEvent, self._scalar(event))
+                # Nothing at all is reported where its key stands, not at whatever the parser found next.
+                tree = _Tree(mark if event.value or event.style else _NOWHERE, ScalarEvent, self._scalar(event))
             case SequenceStartEvent():
                 self._tag(event, "seq")
-                tree = _Tree(mark, SequenceStartEvent, [self._node(e, depth + 1) for e in self._until_end()])
-            case _:
+                tree = _Tree(mark, SequenceStartEvent, [self._node(e, depth + 1) for e in self._items()])
+            case MappingStartEvent():
                 self._tag(event, "map")
-                pairs = [(self._node(e, depth + 1), self._node(next(self._events), depth + 1)) for e in self._until_end()]
+                pairs = [(self._node(e, depth + 1), self._node(next(self._events), depth + 1)) for e in self._items()]
                 tree = _Tree(mark, MappingStartEvent, pairs)
+            case _:
+                raise _StopError(_problem(self._document, mark, (), f"not YAML: {type(event).__name__}"))
         if event.anchor:
             self._anchors[event.anchor] = tree
         return tree
 
-    def _until_end(self) -> Iterator[Event]:
+    def _aliased(self, event: AliasEvent, mark: Mark) -> _Tree:
+        if event.anchor in self._anchors:
+            return self._anchors[event.anchor]
+        self._complain(event, f"*{event.anchor} names nothing above it", f"&{event.anchor} before it")
+        return _Tree(mark, ScalarEvent, _UNREAD)
+
+    def _items(self) -> Iterator[Event]:
         """Events that begin an item; what follows in the item has been consumed when the next one is asked for."""
         for event in self._events:
-            if type(event).__name__ in {"SequenceEndEvent", "MappingEndEvent"}:
+            if isinstance(event, CollectionEndEvent):
                 return
             yield event
 
-    def _scalar(self, event: ScalarEvent) -> JsonValue:
+    def _scalar(self, event: ScalarEvent) -> object:
         try:
-            value = _resolve(event.value, event.tag, plain=event.style is None)
+            value = resolve(event.value, event.tag, plain=event.style is None)
             check_scalar(value)
         except Wrong as wrong:
             self._complain(event, wrong.message, wrong.expected)
-            return None
+            return _UNREAD
         return value
 
-    def _tag(self, event: Event, kind: str) -> None:
-        if event.tag not in {None, "!", _YAML + kind}:
+    def _tag(self, event: CollectionStartEvent, kind: str) -> None:
+        if event.tag not in {None, "!", TAG + kind}:
             self._complain(event, f"the tag {event.tag} is unknown", "no tag")
 
     def _complain(self, event: Event, message: str, expected: str) -> None:
-        self._document.problems.append(Problem(self._document.filename, *_mark(event), "", message, expected=expected))
+        self._document.problems.append(_problem(self._document, _mark(event), (), message, expected))
 
 
 def _mark(event: Event) -> Mark:
     return Mark(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-def _resolve(text: str, tag: str | None, *, plain: bool) -> JsonValue:
-    """The core schema's value of a scalar. Raises Wrong."""
-    if tag in {"!", _YAML + "str"} or (tag is None and not plain):
-        return text
-    value = _core(text)
-    kind = _KINDS.get(type(value), "str")
-    if tag is None or tag == _YAML + kind or (kind == "int" and tag == _YAML + "float"):
-        return value
-    raise Wrong(f"the tag {tag} is unknown, or does not fit {shown(text)}", "no tag")
-
-
-def _core(text: str) -> JsonValue:
-    if _NULL.fullmatch(text):
-        return None
-    if found := _BOOL.fullmatch(text):
-        return found[1] is None
-    if _INT.fullmatch(text):
-        return int(text, 10 if text[:2] not in {"0o", "0x"} else 0)
-    if _FLOAT.fullmatch(text):
-        special = text[-4:].lower() in {".inf", ".nan"}
-        return float(text.lower().replace(".", "") if special else text)
-    return text
-
-
-def _expand(tree: _Tree, path: Path, document: Document, budget: Iterator[int]) -> JsonValue:
+def _expand(tree: _Tree, path: Path, document: Document, budget: Iterator[int], around: Mark = _NOWHERE) -> JsonValue:
     """The value of a tree, noting where each part stands. Raises Wrong when aliases make it too large."""
     if next(budget, None) is None or len(path) > MAX_DEPTH:
-        raise Wrong(
-            f"more than {MAX_VALUES} values, or {MAX_DEPTH} levels, once the aliases are expanded", "a smaller document"
-        )
-    document.values[path] = tree.mark
+        message = f"more than {MAX_VALUES} values, or {MAX_DEPTH} levels, once aliases are expanded"
+        raise _StopError(_problem(document, around if tree.mark == _NOWHERE else tree.mark, path[:4], message))
+    document.values[path] = mark = around if tree.mark == _NOWHERE else tree.mark
+    if tree.content is _UNREAD:
+        document.unread.add(path)
+        return None
     if tree.kind is SequenceStartEvent:
-        return [_expand(item, (*path, position), document, budget) for position, item in enumerate(tree.content)]
+        return [_expand(item, (*path, position), document, budget, mark) for position, item in enumerate(tree.content)]
     if tree.kind is not MappingStartEvent:
         return tree.content  # type: ignore[no-any-return]  # a scalar, resolved above
     mapping: dict[str, JsonValue] = {}
     for key, item in tree.content:
-        name, inner = key.content, (*path, key.content)
+        name = key.content
+        if name is _UNREAD:
+            continue
         if key.kind is not ScalarEvent or not isinstance(name, str):
-            message = f"the key {shown(name)} is not a string" if key.kind is ScalarEvent else "a key is a list or a mapping"
-            document.problems.append(
-                Problem(document.filename, *key.mark, dotted(path), message, expected="a string; quote it")
-            )
-        elif name in mapping:
-            document.problems.append(
-                document.problem(inner, "the key is given twice", at_key=True)._replace(
-                    line=key.mark.line, column=key.mark.column
-                )
-            )
+            message = f"the key {shown(name)} is not a string" if key.kind is ScalarEvent else "a list or a mapping is no key"
+            document.problems.append(_problem(document, key.mark, path, message, "a string; quote it"))
+            continue
+        inner = (*path, name)
+        if name in mapping:
+            document.problems.append(_problem(document, key.mark, inner, "the key is given twice"))
         else:
             document.keys[inner] = key.mark
-            mapping[name] = _expand(item, inner, document, budget)
+            mapping[name] = _expand(item, inner, document, budget, key.mark)
     return mapping
+
+
+def _problem(document: Document, mark: Mark, path: Path, message: str, expected: str = "") -> Problem:
+    return Problem(document.filename, mark.line, mark.column, dotted(path), message, expected=expected)

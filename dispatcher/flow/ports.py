@@ -82,8 +82,8 @@ class Watch(Protocol):
     def update(self, read: Callable[[], tuple[Value, Coverage]]) -> None:
         """The result so far has changed; `read` gives it."""
 
-    def branch(self, row: BranchReport) -> None:
-        """A branch was sent, or has ended."""
+    def branch(self, row: BranchReport, read: Callable[[], Coverage]) -> None:
+        """A branch was sent, or has ended; `read` gives the coverage so far."""
 
 
 class RequestObserver(Observer, Protocol):

@@ -21,7 +21,8 @@ from dispatcher.model.deadlines import Deadlines, branch_deadline
 from dispatcher.model.endings import ending_of
 from dispatcher.model.plan import Plan
 from dispatcher.model.request import Request
-from fanmesh.model.endings import at_verdict
+from fanmesh.model.coverage import Coverage, Tally, cover
+from fanmesh.model.endings import at_exclusion, at_verdict
 from fanmesh.model.events import (
     Alarm,
     Arm,
@@ -38,7 +39,7 @@ from fanmesh.model.events import (
 )
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Part, Success
-from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy
+from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy, IfMissing
 
 S, R = BranchState, BranchReason
 
@@ -119,10 +120,9 @@ class Run:
                 return
             if fate is R.NONE:
                 self._spawn(run)
-            elif fate is R.CONDITION_ERROR and is_required(run.node, self.request):
-                self._end(run, at, S.FAILED, fate)
             else:
-                run.state, run.reason = S.SKIPPED, fate
+                must = is_required(run.node, self.request) or run.node.if_missing is IfMissing.FAIL
+                run.state, run.reason = at_exclusion(fate, must=must), fate
                 self._ended_seq[run.index] = self._seq + 1
                 self._log(at, Change(run.node.id, ChangeKind.EXCLUDED, fate))
         self._alarms.arm()
@@ -217,7 +217,11 @@ class Run:
 
     def _show(self, run: BranchRun, now: int) -> None:
         if self._watch is not None:
-            self._watch.branch(row_of(run, now, merged=False))
+            self._watch.branch(row_of(run, now, merged=False), self.coverage)
+
+    def coverage(self) -> Coverage:
+        """How much of the plan has answered so far."""
+        return cover(Tally(r.state, r.reason, r.node.weight, r.started_at is not None) for r in self.runs)
 
     # ------------------------------------------------------------------ time
 

@@ -12,11 +12,16 @@ from fanmesh.model.states import EmitMode
 
 
 class Trace(NamedTuple):
-    """W3C trace context of the request as it arrived. `sampled`: spans are recorded for it."""
+    """W3C trace context of the request, to hand on. `sampled`: spans are recorded for it.
+
+    Sampled: `traceparent` names the request's own span, and `parent` is the caller's (16 hex digits; empty = it is a root).
+    Not sampled: `traceparent` is as it arrived, or empty.
+    """
 
     traceparent: str = ""
     tracestate: str = ""
     sampled: bool = False
+    parent: str = ""
 
     @property
     def trace_id(self) -> str:

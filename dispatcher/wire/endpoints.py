@@ -14,8 +14,9 @@ from typing import Final
 
 from dispatcher.flow.ports import Clock
 from dispatcher.layers.pick import Endpoint
+from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Worker
-from dispatcher.wire.worker_call import GrpcEndpoint, Limits
+from dispatcher.wire.worker_call import GrpcEndpoint
 from fanmesh.transport.port import Channel, ChannelOptions, Transport
 
 READY_WITHIN: Final = 10.0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from dispatcher.model.plan import Catalogue
 from dispatcher.model.request import LOOSE, Refusal, Request, Tightening, Trace
@@ -18,6 +18,8 @@ from fanmesh.model.values import Malformed
 from fanmesh.payload import Box
 from fanmesh.transport.port import ServerCall
 from fanmesh.v1 import dispatcher_pb2
+
+M = TypeVar("M", bound=Message)
 
 CRITICALITIES: Final = frozenset({"CRITICAL", "SHEDDABLE"})
 
@@ -30,20 +32,19 @@ class Unacceptable(Exception):  # noqa: N818  (what the request is, not an error
         self.refusal = Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", f"{field}: {message}", (("field", field),))
 
 
-def parse_dispatch(raw: bytes) -> dispatcher_pb2.DispatchRequest:
-    """The message in `raw`, or Unacceptable."""
-    try:
-        return dispatcher_pb2.DispatchRequest.FromString(raw)
-    except DecodeError:
-        raise Unacceptable("request", "the bytes are not a fanmesh.v1.DispatchRequest") from None
+def _parser(kind: type[M]) -> Callable[[bytes], M]:
+    def parse(raw: bytes) -> M:
+        try:
+            return kind.FromString(raw)
+        except DecodeError:
+            raise Unacceptable("request", f"the bytes are not a {kind.DESCRIPTOR.full_name}") from None
+
+    return parse
 
 
-def parse_stream(raw: bytes) -> dispatcher_pb2.DispatchStreamRequest:
-    """The message in `raw`, or Unacceptable."""
-    try:
-        return dispatcher_pb2.DispatchStreamRequest.FromString(raw)
-    except DecodeError:
-        raise Unacceptable("request", "the bytes are not a fanmesh.v1.DispatchStreamRequest") from None
+parse_dispatch = _parser(dispatcher_pb2.DispatchRequest)
+parse_stream = _parser(dispatcher_pb2.DispatchStreamRequest)
+parse_explain = _parser(dispatcher_pb2.ExplainRequest)
 
 
 def request_of(

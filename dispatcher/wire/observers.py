@@ -12,7 +12,31 @@ from fanmesh.model.report import Report
 
 
 class Nobody(RequestObserver):
-    """Looks away."""
+    """Looks away. Observers that care for some events only derive from it."""
+
+    def branch_started(self, run: BranchRun) -> None:
+        """Nothing."""
+
+    def attempt_started(self, attempt: Attempt) -> None:
+        """Nothing."""
+
+    def attempt_ended(self, attempt: Attempt) -> None:
+        """Nothing."""
+
+    def branch_ended(self, run: BranchRun) -> None:
+        """Nothing."""
+
+    def request_started(self, request: Request) -> None:
+        """Nothing."""
+
+    def request_ended(self, request: Request, report: Report | None, refusal: Refusal | None, now: int) -> None:
+        """Nothing."""
+
+    def late(self, run: BranchRun) -> None:
+        """Nothing."""
+
+    def expression_error(self, where: str) -> None:
+        """Nothing."""
 
 
 class Several(RequestObserver):

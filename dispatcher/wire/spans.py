@@ -8,23 +8,21 @@ on to the workers as it came.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from opentelemetry.trace import SpanKind
 
-from dispatcher.flow.ports import RequestObserver
 from dispatcher.layers.types import Attempt, BranchRun, Now
-from dispatcher.model.plan import Worker
 from dispatcher.model.request import Refusal, Request, Trace
+from dispatcher.wire.observers import Nobody
+from dispatcher.wire.span_attributes import code_of, is_remote, of_attempt, of_branch, of_report
 from fanmesh.model.fault import Code, Fault
-from fanmesh.model.outcome import Outcome, Success
 from fanmesh.model.report import Report
-from fanmesh.model.states import AggregatorMode, AttemptKind, BranchReason, BranchState
+from fanmesh.model.states import AggregatorMode, BranchState
 from fanmesh.model.times import MS
-from fanmesh.runtime.tracing import OFF, SERVER_ERRORS, Attribute, Recorder
 from fanmesh.runtime.traceparent import Ids, parse, render
+from fanmesh.runtime.tracing import OFF, SERVER_ERRORS, Attribute, Recorder
 
 S = BranchState
 FAILED: Final = frozenset({S.FAILED, S.TIMED_OUT, S.REJECTED})
@@ -36,7 +34,7 @@ STEP: Final = MS
 
 
 class Mark(NamedTuple):
-    """The span of an attempt, as events, reports and links need it."""
+    """The span of an attempt, as events, reports and links need it. `span_id` is 8 bytes."""
 
     span_id: bytes
     flags: int
@@ -50,9 +48,11 @@ def trace_of(metadata: Iterable[tuple[str, str | bytes]], recorder: Recorder) ->
     traceparent = ""
     states: list[str] = []
     for key, value in metadata:
-        if key == "traceparent" and isinstance(value, str):
+        if isinstance(value, bytes):
+            continue
+        if key == "traceparent":
             traceparent = value
-        elif key == "tracestate" and isinstance(value, str):
+        elif key == "tracestate":
             states.append(value)
     if not traceparent and recorder is OFF:
         return UNTRACED
@@ -64,10 +64,10 @@ def trace_of(metadata: Iterable[tuple[str, str | bytes]], recorder: Recorder) ->
     return Trace(traceparent, tracestate) if caller is not None else UNTRACED
 
 
-class Spans(RequestObserver):
+class Spans(Nobody):
     """Records the spans of sampled requests. `now` is the engine's clock, in whose time attempts are stamped.
 
-    `method` is what callers called (`package.Service/Method`); empty for an engine without a server.
+    `method` is what callers call (`package.Service/Method`); empty for an engine without a server.
     """
 
     def __init__(self, recorder: Recorder, now: Now, method: str = "fanmesh.v1.DispatcherService/Dispatch") -> None:
@@ -87,7 +87,7 @@ class Spans(RequestObserver):
         """Give the branch its span id."""
         trace = run.request.trace
         if trace.sampled:
-            run.trace = Mark(self._recorder.new_span_id().to_bytes(8, "big"), int(trace.traceparent[53:55], 16))
+            run.trace = self._mark(int(trace.traceparent[53:55], 16))
 
     def attempt_started(self, attempt: Attempt) -> None:
         """Send the attempt's own trace context along."""
@@ -97,9 +97,7 @@ class Spans(RequestObserver):
             if trace.traceparent:
                 attempt.metadata = headers(trace.traceparent, trace.tracestate)
             return
-        mark: Mark = run.trace
-        if attempt is not run.attempts[0]:
-            mark = Mark(self._recorder.new_span_id().to_bytes(8, "big"), mark.flags)
+        mark: Mark = run.trace if attempt is run.attempts[0] else self._mark(run.trace.flags)
         attempt.trace = mark
         attempt.metadata = headers(f"{trace.traceparent[:36]}{mark.span_id.hex()}{trace.traceparent[52:55]}", trace.tracestate)
 
@@ -108,86 +106,52 @@ class Spans(RequestObserver):
         run = attempt.run
         if not run.request.trace.sampled or attempt is run.attempts[0]:
             return
-        outcome = attempt.outcome
-        failed = isinstance(outcome, Fault) and not attempt.cancelled
-        code = code_of(outcome)
-        attributes = attempt_attributes(attempt, code)
-        attributes["fanmesh.plan"] = run.plan.name
-        attributes["fanmesh.branch"] = run.node.id
-        if failed:
-            attributes["error.type"] = code
-        self._record(
-            f"attempt {run.node.id}", run, attempt.trace, run.trace, attempt.sent_at, attempt.ended_at, attributes, code if failed else None
-        )
+        code = code_of(attempt.outcome)
+        error = code if isinstance(attempt.outcome, Fault) and not attempt.cancelled else None
+        attributes = of_attempt(run, attempt, code)
+        if error is not None:
+            attributes["error.type"] = error
+        ended = self._now() if attempt.ended_at is None else attempt.ended_at
+        self._record(f"attempt {run.node.id}", run, attempt.trace, run.trace.span_id, attempt.sent_at, ended, attributes, error)
 
     def branch_ended(self, run: BranchRun) -> None:
         """Record the branch with its first attempt."""
-        if not run.request.trace.sampled:
-            return
-        node, state = run.node, run.state
-        first = run.attempts[0] if run.attempts else None
-        code = "DEADLINE_EXCEEDED" if state is S.TIMED_OUT else code_of(first.outcome if first else run.outcome)
-        attributes = attempt_attributes(first, code) if first else {"fanmesh.worker": node.worker.name}
-        attributes["fanmesh.plan"] = run.plan.name
-        attributes["fanmesh.branch"] = node.id
-        attributes["fanmesh.branch.state"] = (S.CANCELLED if state is S.PENDING else state).name
-        attributes["fanmesh.branch.required"] = node.required
-        attributes["fanmesh.branch.weight"] = node.weight
-        if run.reason is not BranchReason.NONE:
-            attributes["fanmesh.branch.reason"] = run.reason.name
-        if len(run.attempts) > 1:
-            attributes["fanmesh.branch.attempts"] = len(run.attempts)
-        error = None
-        if state in FAILED:
-            error = f"{state.name}/{run.reason.name}"
-            attributes["error.type"] = code if run.outcome is not None else run.reason.name
-        now = self._now()
-        start = run.started_at if run.started_at is not None else now
-        self._record(f"branch {node.id}", run, run.trace, None, start, now, attributes, error)
-
-    def _record(
-        self,
-        name: str,
-        run: BranchRun,
-        mark: Mark,
-        parent: Mark | None,
-        start: int,
-        end: int | None,
-        attributes: dict[str, Attribute],
-        error: str | None,
-    ) -> None:
         trace = run.request.trace
-        own = int(trace.traceparent[36:52], 16)
-        self._recorder.record(
-            name,
-            SpanKind.CLIENT if is_remote(run.node.worker) else SpanKind.INTERNAL,
-            Ids(int(trace.trace_id, 16), int.from_bytes(mark.span_id, "big"), mark.flags, trace.tracestate),
-            int.from_bytes(parent.span_id, "big") if parent else own,
-            self._epoch + start,
-            self._epoch + (self._now() if end is None else end),
-            attributes,
-            error=error,
-        )
+        if not trace.sampled:
+            return
+        if run.state is S.TIMED_OUT:  # the call itself was cancelled, but for what it means see the state
+            code = Code.DEADLINE_EXCEEDED.name
+        else:
+            code = code_of(run.attempts[0].outcome if run.attempts else run.outcome)
+        attributes = of_branch(run, code)
+        error = None
+        if run.state in FAILED:
+            error = f"{run.state.name}/{run.reason.name}"
+            attributes["error.type"] = run.reason.name
+        now = self._now()
+        start = now if run.started_at is None else run.started_at
+        parent = bytes.fromhex(trace.traceparent[36:52])
+        self._record(f"branch {run.node.id}", run, run.trace, parent, start, now, attributes, error)
 
     def request_ended(self, request: Request, report: Report | None, refusal: Refusal | None, now: int) -> None:
         """Record the request; and the merge, if it ran in this process, so that a trace reads the same in both modes."""
         trace = request.trace
-        if not trace.sampled:
-            return
-        ids = parse(trace.traceparent, trace.tracestate)
+        ids = parse(trace.traceparent, trace.tracestate) if trace.sampled else None
         if ids is None:
             return
         start, end = self._epoch + request.arrived, self._epoch + now
         if report is not None and report.aggregator_mode is not AggregatorMode.REMOTE:
             self._merge(ids, report, start, end)
         code = refusal.code if refusal else Code.OK
-        failed = code in SERVER_ERRORS
-        attributes = {**self._served, "rpc.response.status_code": code.name, "fanmesh.request_id": request.id}
+        attributes: dict[str, Attribute] = {**self._served, "rpc.response.status_code": code.name}
+        attributes["fanmesh.request_id"] = request.id
         if report is not None:
-            attributes |= report_attributes(report)
+            attributes |= of_report(report)
         if refusal is not None:
             attributes["fanmesh.refusal"] = refusal.reason
-        if failed:
+        error = None
+        if refusal is not None and code in SERVER_ERRORS:
+            error = refusal.reason
             attributes["error.type"] = code.name
         self._recorder.record(
             f"dispatch {report.plan}" if report is not None else "dispatch",
@@ -198,13 +162,37 @@ class Spans(RequestObserver):
             end,
             attributes,
             remote=True,
-            error=refusal.reason if refusal and failed else None,
+            error=error,
+        )
+
+    def _mark(self, flags: int) -> Mark:
+        return Mark(self._recorder.new_span_id().to_bytes(8, "big"), flags)
+
+    def _record(
+        self,
+        name: str,
+        run: BranchRun,
+        mark: Mark,
+        parent: bytes,
+        start: int,
+        end: int,
+        attributes: Mapping[str, Attribute],
+        error: str | None,
+    ) -> None:
+        trace = run.request.trace
+        self._recorder.record(
+            name,
+            SpanKind.CLIENT if is_remote(run.node.worker) else SpanKind.INTERNAL,
+            Ids(int(trace.trace_id, 16), int.from_bytes(mark.span_id, "big"), mark.flags, trace.tracestate),
+            int.from_bytes(parent, "big"),
+            self._epoch + start,
+            self._epoch + end,
+            attributes,
+            error=error,
         )
 
     def _merge(self, request: Ids, report: Report, start: int, end: int) -> None:
-        links = [
-            Ids(request.trace_id, int(row.span_id, 16), request.flags) for row in report.branches if row.merged and row.span_id
-        ]
+        merged = (row.span_id for row in report.branches if row.merged and row.span_id)
         self._recorder.record(
             "aggregate",
             SpanKind.INTERNAL,
@@ -213,7 +201,7 @@ class Spans(RequestObserver):
             start,
             end,
             {"fanmesh.plan": report.plan, "fanmesh.completed_by": report.completed_by.name},
-            links=links,
+            links=[request._replace(span_id=int(span_id, 16)) for span_id in merged],
         )
 
 
@@ -222,67 +210,3 @@ def headers(traceparent: str, tracestate: str) -> tuple[tuple[str, str], ...]:
     if tracestate:
         return ("traceparent", traceparent), ("tracestate", tracestate)
     return (("traceparent", traceparent),)
-
-
-def is_remote(worker: Worker) -> bool:
-    """Whether it is called over gRPC; otherwise it is a coroutine of this process."""
-    return bool(worker.target or worker.endpoints)
-
-
-def code_of(outcome: Outcome | None) -> str:
-    """The gRPC code of an outcome; none = we cancelled it."""
-    match outcome:
-        case Success():
-            return "OK"
-        case Fault():
-            return outcome.code.name
-        case None:
-            return "CANCELLED"
-
-
-def attempt_attributes(attempt: Attempt, code: str) -> dict[str, Attribute]:
-    """What is known of one call. Names: OpenTelemetry conventions for RPC and server, our own under `fanmesh.`."""
-    worker = attempt.run.node.worker
-    attributes: dict[str, Attribute] = {
-        "fanmesh.worker": worker.name,
-        "fanmesh.attempt.number": attempt.number,
-        "fanmesh.attempt.kind": KINDS[attempt.kind],
-        "fanmesh.attempt.won": isinstance(attempt.outcome, Success),
-    }
-    if is_remote(worker):
-        attributes["rpc.system.name"] = "grpc"
-        attributes["rpc.method"] = STREAM_METHOD if worker.streams else UNARY_METHOD
-        attributes["rpc.response.status_code"] = code
-        if attempt.endpoint is not None:
-            host, port = address_of(attempt.endpoint.address)
-            attributes["server.address"] = host
-            if port:
-                attributes["server.port"] = port
-    return attributes
-
-
-def report_attributes(report: Report) -> dict[str, Attribute]:
-    """What a report says in a line."""
-    attributes: dict[str, Attribute] = {
-        "fanmesh.plan": report.plan,
-        "fanmesh.route": report.route,
-        "fanmesh.completed_by": report.completed_by.name,
-        "fanmesh.complete": report.complete,
-        "fanmesh.coverage": report.coverage.ratio,
-        "fanmesh.aggregator_mode": report.aggregator_mode.name,
-    }
-    if report.degraded:
-        attributes["fanmesh.degraded"] = report.degraded.names()
-    return attributes
-
-
-UNARY_METHOD: Final = "fanmesh.v1.WorkerService/Process"
-STREAM_METHOD: Final = "fanmesh.v1.WorkerService/ProcessStream"
-KINDS: Final = {kind: kind.name.lower() for kind in AttemptKind}
-
-
-@lru_cache(maxsize=1024)
-def address_of(address: str) -> tuple[str, int]:
-    """Host and port of `host:port`; port 0 = there is none (a socket's path)."""
-    host, _, port = address.rpartition(":")
-    return (host.strip("[]"), int(port)) if host and port.isdecimal() else (address, 0)

@@ -7,7 +7,6 @@ protobuf message is the concatenation of its fields. With fifty branches and a l
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
@@ -15,13 +14,14 @@ from google.protobuf.message import DecodeError
 
 from dispatcher.flow.ports import Clock
 from dispatcher.layers.types import Attempt, Gate, Sink
+from dispatcher.model.limits import Limits
 from dispatcher.wire.faults import fault_of, invalid, too_large
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Part, Success
 from fanmesh.model.times import seconds
 from fanmesh.model.usage import NOTHING, Usage
 from fanmesh.payload import Box, PayloadError, to_value
-from fanmesh.transport.port import MIB, Channel, Metadata, RpcError
+from fanmesh.transport.port import Channel, Metadata, RpcError
 from fanmesh.v1 import worker_pb2
 
 PROCESS: Final = "/fanmesh.v1.WorkerService/Process"
@@ -29,15 +29,6 @@ PROCESS_STREAM: Final = "/fanmesh.v1.WorkerService/ProcessStream"
 
 INPUT_TAG: Final = bytes([worker_pb2.ProcessRequest.INPUT_FIELD_NUMBER << 3 | 2])
 """Field 5 of both request messages, length-delimited."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Largest sizes in bytes, checked before anything is queued: one part of a stream, one branch's answer, one reply."""
-
-    part: int = MIB
-    branch: int = 8 * MIB
-    reply: int = 4 * MIB
 
 
 class GrpcEndpoint:

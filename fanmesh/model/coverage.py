@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import fsum
 from typing import Final, NamedTuple
 
 from fanmesh.model.states import BranchReason, BranchState
@@ -85,7 +86,8 @@ BITS: Final[dict[BranchReason, str]] = {
 }
 """The Degraded bit of each reason; reasons that are not here set none."""
 
-_COUNTER: Final = {state: state.name.lower() for state in S}
+_COUNTERS: Final = (S.SUCCEEDED, S.DEFAULTED, S.FELL_BACK, S.FAILED, S.TIMED_OUT, S.SKIPPED, S.REJECTED, S.CANCELLED, S.PENDING)
+"""The states in the order of their counters in Coverage."""
 
 
 def counts_in(state: BranchState, reason: BranchReason) -> bool:
@@ -93,21 +95,24 @@ def counts_in(state: BranchState, reason: BranchReason) -> bool:
     return state is not S.SKIPPED or reason not in OUTSIDE
 
 
-def cover(branches: Iterable[Tally]) -> Coverage:
-    """Add up, in the given order (plan order), so that float sums agree everywhere. 0/0 = 0."""
-    ok = total = 0.0
+def cover(branches: Iterable[Tally | tuple[BranchState, BranchReason, float, bool]]) -> Coverage:
+    """Add up, exactly (fsum), so that neither order nor rounding can make 9 of 10 less than 0.9. 0/0 = 0."""
+    answered: list[float] = []
+    counted: list[float] = []
     planned = started = 0
-    counts = dict.fromkeys(_COUNTER.values(), 0)
+    counts = [0] * (len(S) + 1)  # by the number of the state
+    succeeded, fell_back = S.SUCCEEDED, S.FELL_BACK
     for state, reason, weight, was_started in branches:
         planned += 1
         started += was_started
-        counts[_COUNTER[state]] += 1
-        if state is S.SUCCEEDED or state is S.FELL_BACK:
-            ok += weight
-            total += weight
+        counts[state] += 1
+        if state is succeeded or state is fell_back:
+            answered.append(weight)
+            counted.append(weight)
         elif counts_in(state, reason):
-            total += weight
-    return Coverage(ok / total if total else 0.0, ok, total, planned, started, **counts)
+            counted.append(weight)
+    ok, total = fsum(answered), fsum(counted)
+    return Coverage(ok / total if total else 0.0, ok, total, planned, started, *(counts[state] for state in _COUNTERS))
 
 
 def degraded(branches: Iterable[tuple[BranchState, BranchReason, bool]]) -> Degraded:

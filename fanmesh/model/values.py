@@ -28,5 +28,5 @@ class Opaque:
 Value: TypeAlias = JsonValue | Opaque
 
 
-class Malformed(ValueError):
+class Malformed(ValueError):  # noqa: N818  (what the data is)
     """Data that is no value: what is wrong, with the path of the field. The sender's mistake, never ours."""

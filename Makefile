@@ -1,0 +1,98 @@
+# The only front door. `make` alone lists what there is; every target installs first what it needs, and says so.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+CODE := fanmesh dispatcher aggregator sample_workers scripts tests bench
+ENRICHMENT := sample_workers/enrichment/fanmesh.yaml
+
+# 100 % of these, branches included: they hold the rules, and none of them waits for anything.
+PURE := fanmesh/model/*,dispatcher/model/*,dispatcher/policies/*,aggregator/engine/*
+PURE := $(PURE),dispatcher/flow/account.py,dispatcher/flow/alarms.py,dispatcher/flow/prepare.py
+PURE := $(PURE),dispatcher/flow/route.py,dispatcher/flow/rows.py,dispatcher/flow/statuses.py
+
+.PHONY: help setup demo serve test unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# A stamp is as old as the last installation: changed ranges or pins install again, everything else costs nothing.
+.venv/.dev: pyproject.toml constraints.txt scripts/setup.sh scripts/check_pins.py
+	@scripts/setup.sh dev
+
+# `demo` is part of `dev`, so an environment that has been set up whole is not touched again.
+.venv/.demo: pyproject.toml constraints.txt scripts/setup.sh scripts/check_pins.py
+	@scripts/setup.sh $$(test -e .venv/.dev && echo dev || echo demo)
+
+# ---------------------------------------------------------------- what people run
+
+setup: .venv/.dev ## Make .venv with everything pinned in constraints.txt (PYTHON=… chooses the interpreter)
+
+demo: .venv/.demo ## Real processes, real data: show each claim, and check it
+	@$(BIN)/python -m sample_workers.demo
+
+serve: .venv/.demo ## The enrichment workers and a dispatcher on this machine, reloaded on save (^C ends them)
+	@$(BIN)/fanmesh dev $(ENRICHMENT)
+
+# ---------------------------------------------------------------- tests
+
+test: .venv/.dev ## All tests
+	@$(BIN)/pytest
+
+unit: .venv/.dev ## The inner loop: everything that needs no process and no socket, in seconds
+	@$(BIN)/pytest -q -m "not slow" tests/unit tests/properties tests/composition
+
+cov: .venv/.dev ## All tests with branch coverage: 100 % of the pure parts, 90 % of the rest
+	@$(BIN)/pytest -q --cov --cov-report=
+	@$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
+	@$(BIN)/coverage report --fail-under=90
+
+bench: .venv/.dev ## Measure: CPU per request against a bare gather; results in bench/results
+	@$(BIN)/python bench/run.py
+
+# ---------------------------------------------------------------- gates
+
+check: lint types imports protos-check docs-check house ## Every gate but the tests
+	@echo "check: clean"
+
+lint: .venv/.dev ## ruff: rules and format
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+
+fmt: .venv/.dev ## ruff: fix and format in place
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+types: .venv/.dev ## mypy --strict
+	@$(BIN)/mypy
+
+imports: .venv/.dev ## import-linter: who may import whom
+	@$(BIN)/lint-imports
+
+house: .venv/.dev ## What no other tool looks at: pins, left-over work, names of machines
+	@$(BIN)/python scripts/check_pins.py
+	@$(BIN)/python scripts/check_house.py
+
+protos: .venv/.dev ## Regenerate the stubs in fanmesh/v1 from protos/
+	@$(BIN)/python scripts/gen_protos.py
+
+# Against an image in the tree and not against a branch or a tag: it is there in a shallow clone and in an archive, and what is
+# frozen changes only in a commit that shows it. See protos/README.md.
+protos-check: .venv/.dev ## buf lint, buf breaking (FILE) against scripts/frozen_protos.json, and no drift of the stubs
+	@cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against ../scripts/frozen_protos.json
+	@$(BIN)/python scripts/gen_protos.py --check
+
+protos-freeze: .venv/.dev ## Make today's protos the ones that must not break (part of a release)
+	@cd protos && ../$(BIN)/buf build --exclude-source-info -o '-#format=json' | ../$(BIN)/python -m json.tool --indent 1 > ../scripts/frozen_protos.json
+
+docs: .venv/.dev ## Regenerate docs/configuration.md from the schema
+	@$(BIN)/python scripts/gen_configuration_doc.py
+
+docs-check: .venv/.dev ## docs/configuration.md says what the schema says
+	@$(BIN)/python scripts/gen_configuration_doc.py --check
+
+clean: ## Remove the environment and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov dist build

@@ -1,0 +1,31 @@
+"""`python -m aggregator`: the Aggregator service as a process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import uvloop
+from cyclopts import App, Parameter
+
+from aggregator.app import serve
+from aggregator.settings import LISTEN, Settings
+from fanmesh.runtime import logs
+
+app = App(name="aggregator", help="Merge partial results for dispatchers, one stream per request.")
+
+
+@app.default
+def main(
+    *,
+    listen: Annotated[str, Parameter(help="host:port (port 0 = a free one) or unix:path.")] = LISTEN,
+    drain: Annotated[float, Parameter(help="Seconds that running streams have to end after SIGTERM.")] = 20.0,
+) -> None:
+    """Run until SIGTERM."""
+    logs.configure()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(Settings(listen=listen, drain=drain)))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,50 @@
+"""Composition root of the aggregator: the only file that knows transport, telemetry and service together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Final
+
+from aggregator.settings import Settings
+from aggregator.wire import AggregatorService
+from fanmesh.runtime import telemetry
+from fanmesh.runtime.logs import logger
+from fanmesh.transport.grpc_aio import GrpcTransport
+from fanmesh.transport.port import ServerOptions, Transport
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def _nobody(_port: int) -> None:
+    """Nobody waits for it."""
+
+
+async def serve(settings: Settings, ready: Callable[[int], None] = _nobody, transport: Transport | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: health says NOT_SERVING, streams that run may end, new ones are refused.
+
+    `ready` is called with the port once calls are accepted. OSError if the address is taken.
+    """
+    log = logger("aggregator")
+    recorder = telemetry.start("fanmesh-aggregator", version("fanmesh"))
+    service = AggregatorService(recorder, settings.limits)
+    options = ServerOptions(reuse_port=settings.reuse_port)
+    server = (transport or GrpcTransport()).server(settings.listen, service.routes(), options=options)
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, asked.set)
+    try:
+        await server.start()
+        host = settings.listen.rpartition(":")[0]
+        log.info("serving", listen=settings.listen if host == "unix" else f"{host}:{server.port}", port=server.port)
+        ready(server.port)
+        await asked.wait()
+        log.info("draining", streams=service.streams, seconds=settings.drain)
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+        await server.stop(settings.drain)
+        await loop.run_in_executor(None, recorder.close)
+    log.info("stopped")

@@ -1,0 +1,195 @@
+"""The fold: one request's event log in, updates, a verdict and a result out.
+
+A reducer and not a coroutine with timers, so that the log alone decides: the same log gives the same effects in the
+dispatcher, in the Aggregator service, and when a failed one is replayed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aggregator.engine.alarms import Alarms
+from aggregator.engine.badlog import BadLog
+from aggregator.engine.completion import NOT_ACCEPTED, Terms, coverage_met, decide, floor_holds, grace_wait, terms
+from aggregator.engine.harvest import Harvest
+from aggregator.engine.merges import Merge, MergeError, compile_merge
+from aggregator.engine.state import Books
+from fanmesh.model.coverage import Coverage
+from fanmesh.model.endings import at_exclusion
+from fanmesh.model.events import Alarm, Arm, Change, Effect, End, Event, PartArrived, Result, Start, Update, Verdict
+from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy, EmitMode, IfMissing
+from fanmesh.model.values import Value
+
+R, S = BranchReason, BranchState
+
+# Bound once: on Python 3.11 reading a member through its class costs as much as the rest of the line.
+PENDING: Final = BranchState.PENDING
+STARTED: Final = ChangeKind.STARTED
+USE: Final = IfMissing.USE
+
+
+class Fold:
+    """One request. Feed it events in order; it answers each with what follows from it.
+
+    Before an event, whatever was due earlier is fired at its own time (stop: at that instant too), so that a late timer
+    changes nothing. A verdict found that way has applied the events before that one, and not the one that showed it.
+
+    `verdict`: None until the request is complete. `late`: how many events came after that; alarms are not counted.
+    """
+
+    __slots__ = ("_alarms", "_at", "_books", "_harvest", "_merge", "_read", "_seq", "_snapshots", "_terms", "late", "verdict")
+
+    _alarms: Alarms
+    _books: Books
+    _harvest: Harvest
+    _merge: Merge
+    _terms: Terms
+    _snapshots: bool
+
+    def __init__(self) -> None:
+        self.verdict: Verdict | None = None
+        self.late = 0
+        self._seq = -1
+        self._at = 0
+        self._read: tuple[Value, Coverage] | None = None  # the snapshot, until something changes it
+
+    def apply(self, event: Event) -> list[Effect]:
+        """Fold one event. Raises BadLog if it breaks the protocol; the fold is of no use afterwards.
+
+        With EmitMode.SNAPSHOT there is an Update for each event that changes the value, and one just before an accepted
+        Verdict that reads the final value: the last snapshot is the result. Verdict and Result come together, at most
+        once; of a verdict that is not accepted, the Result has coverage and no value. An event after it gives nothing.
+        """
+        seq, at, happening = event
+        if self.verdict is not None:
+            self.late += not isinstance(happening, Alarm)
+            return []
+        if seq <= self._seq:
+            raise BadLog(f"seq {seq} after {self._seq}")
+        if at < self._at:
+            raise BadLog(f"time goes back from {self._at} to {at} ns at seq {seq}")
+        before = seq - 1
+        if self._seq < 0:
+            self._begin(happening)
+            before = seq
+        elif isinstance(happening, Start):
+            raise BadLog("a second start")
+        if at >= self._alarms.next and (effects := self._catch_up(before, at, inclusive=isinstance(happening, Alarm))):
+            self.late += not isinstance(happening, Alarm | Start)
+            return effects
+        self._seq = seq
+        self._at = at
+        if isinstance(happening, End):
+            return self._judge(seq, at, changed=self._end(happening))
+        if isinstance(happening, Change):
+            changed = self._change(happening, at)
+            return [] if changed is None else self._judge(seq, at, changed=changed)
+        if isinstance(happening, PartArrived):
+            self._read = None
+            return self._updates() if self._harvest.part(self._books.open(happening.branch), happening) else []
+        return [] if isinstance(happening, Alarm) else self._judge(seq, at, changed=False)
+
+    def snapshot(self) -> tuple[Value, Coverage]:
+        """The merged value so far, parts of running streams included, and its coverage; once complete, the result's."""
+        if self._read is None:
+            inputs = self._harvest.inputs(self._books.states)
+            self._read = self._merge.merge(inputs).value, self._books.coverage()
+        return self._read
+
+    def final_states(self) -> tuple[tuple[BranchState, BranchReason], ...]:
+        """State and reason of every node, in plan order; before the verdict some are PENDING."""
+        return tuple(zip(self._books.states, self._books.reasons, strict=True))
+
+    def _begin(self, start: object) -> None:
+        if not isinstance(start, Start):
+            raise BadLog("the log does not begin with a start")
+        try:
+            self._merge = compile_merge(start.merge, [node.id for node in start.nodes])
+        except MergeError as wrong:
+            raise BadLog(f"merge: {wrong}") from wrong
+        for node in start.nodes:
+            if node.if_missing is USE and (why := self._merge.accepts(node.id, node.default)):
+                raise BadLog(f"the merge cannot take a default: {why}")
+        self._books = Books(start.nodes)
+        self._terms = terms(start.completion)
+        self._alarms = Alarms(start.stop, start.completion.soft)
+        self._harvest = Harvest(start.nodes, self._merge)
+        self._snapshots = start.emit is EmitMode.SNAPSHOT
+
+    def _catch_up(self, applied_seq: int, at: int, *, inclusive: bool) -> list[Effect]:
+        """Fire what was due before `at` (or at it, for an alarm), in order. At one instant: stop, endings, softs."""
+        alarms = self._alarms
+        while True:
+            due = alarms.earliest()
+            if due < alarms.stop and (due < at or (inclusive and due == at)):
+                if alarms.fire(due, self._books) and (by := decide(self._terms, self._books, alarms)):
+                    return self._conclude(by, applied_seq, due)
+            elif alarms.stop <= at:
+                return self._conclude(CompletedBy.HARD_TIMEOUT, applied_seq, alarms.stop)
+            else:
+                return []
+
+    def _change(self, change: Change, at: int) -> bool | None:
+        """Note a node's fate. None: it has not ended by it; else whether the merged value may be another one."""
+        books = self._books
+        branch, kind, reason = change
+        if kind is STARTED:
+            node = books.open(branch)
+            soft = books.nodes[node].soft
+            if not books.started[node]:  # a soft timeout counts from the first send
+                books.started[node] = True
+                self._read = None
+                if soft is not None and not books.must[node]:
+                    self._alarms.add_soft(at + soft, node)
+            return None
+        if kind is ChangeKind.PLANNED:
+            books.open(branch)
+            return None
+        if kind is ChangeKind.EXCLUDED and reason is not R.NONE:
+            node = books.open(branch)
+            if books.started[node]:
+                raise BadLog(f"{branch!r} is excluded after it was started")
+            self._read = None
+            return books.end(node, at_exclusion(reason, must=books.must[node]), reason) is S.DEFAULTED
+        raise BadLog(f"{branch!r}: {kind.name} with reason {reason.name} is no fate of a node")
+
+    def _end(self, end: End) -> bool:
+        """Note an ending. Whether the merged value may be another one."""
+        if end.state is PENDING:
+            raise BadLog(f"{end.branch!r} ends as PENDING")
+        books = self._books
+        node = books.open(end.branch)
+        self._read = None
+        return self._harvest.end(node, end, books.end(node, end.state, end.reason))
+
+    def _judge(self, seq: int, at: int, *, changed: bool) -> list[Effect]:
+        """Apply the rules after an event at `at`."""
+        alarms = self._alarms
+        books = self._books
+        effects: list[Effect] = []
+        if self._terms.target is not None and not alarms.grace_fixed and coverage_met(self._terms, books):
+            if wait := grace_wait(self._terms, books, alarms.stop - at):
+                alarms.add_grace(at + wait)
+                effects.append(Arm(AlarmKind.GRACE, at + wait))
+            else:
+                alarms.grace_passed = True
+        if by := decide(self._terms, books, alarms):
+            return self._conclude(by, seq, at)
+        return effects + self._updates() if changed else effects
+
+    def _updates(self) -> list[Effect]:
+        return [Update(self.snapshot)] if self._snapshots else []
+
+    def _conclude(self, by: CompletedBy, applied_seq: int, at: int) -> list[Effect]:
+        """End what has not ended, and merge. After stop the defaults that thereby come in decide about the floor too."""
+        books = self._books
+        books.close(by, plan_soft_passed=self._alarms.plan_soft_passed)
+        accepted = by not in NOT_ACCEPTED and floor_holds(self._terms, books)
+        coverage = books.coverage()
+        result = Result(None, coverage)
+        if accepted:
+            merged = self._merge.merge(self._harvest.inputs(books.states))
+            result = Result(merged.value, coverage, merged.conflicts, merged.merged, merged.error)
+        self._read = result.value, coverage
+        self.verdict = Verdict(by, applied_seq, at, accepted)
+        return [*(self._updates() if accepted else ()), self.verdict, result]

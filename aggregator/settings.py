@@ -1,0 +1,20 @@
+"""What an aggregator process can be told. It has no configuration file: everything about a request comes with the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from aggregator.stream import DEFAULTS, Limits
+
+LISTEN: Final = "127.0.0.1:50060"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`listen`: `host:port` (port 0 = a free one) or `unix:path`. `drain`: seconds for running streams when it is to end."""
+
+    listen: str = LISTEN
+    drain: float = 20.0
+    reuse_port: bool = False
+    limits: Limits = DEFAULTS

@@ -1,0 +1,130 @@
+"""The composition root: the only file that knows every concrete class.
+
+What outlives a request is made here (channels, books, servers) and closed here, in reverse order. A reload swaps the catalogue,
+which every request pins when it arrives, and keeps the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from dispatcher.assembly import assemble, embedded
+from dispatcher.config import EMBEDDED, Config
+from dispatcher.flow.ports import AggregationSession, Deliver
+from dispatcher.flow.reaper import TaskReaper
+from dispatcher.settings import Settings
+from dispatcher.wire.aggregator_remote import RemoteAggregator
+from dispatcher.wire.endpoints import Endpoints
+from dispatcher.wire.explain import explainer
+from dispatcher.wire.journal import Journal
+from dispatcher.wire.measures import Measures
+from dispatcher.wire.observers import combine
+from dispatcher.wire.servicer import DispatcherService, Serving
+from dispatcher.wire.spans import Spans, trace_of
+from fanmesh.model.times import seconds
+from fanmesh.runtime import telemetry
+from fanmesh.runtime.clock import LoopClock
+from fanmesh.runtime.lag import LoopLag
+from fanmesh.runtime.logs import logger
+from fanmesh.runtime.metrics import Endpoint, Families, expose
+from fanmesh.transport.grpc_aio import GrpcTransport
+from fanmesh.transport.port import Server, Transport
+
+DEFAULTS: Final = Settings()
+
+REAP_WITHIN: Final = 2.0
+"""Seconds that a stop waits for cancelled branches after the last reply."""
+
+
+class Dispatcher:
+    """One dispatcher process. `start` serves, `stop` drains. To be made while the loop runs."""
+
+    def __init__(self, config: Config, settings: Settings = DEFAULTS, transport: Transport | None = None) -> None:
+        self.config = config
+        self.settings = settings
+        self.reaper = TaskReaper()
+        self._transport = transport or GrpcTransport()
+        self._clock = LoopClock(asyncio.get_running_loop())
+        self._log = logger("dispatcher")
+        self._recorder = telemetry.start("fanmesh-dispatcher")
+        self._lag = LoopLag(self._clock.now)
+        self.measures = Measures(lambda: self._lag.worst, lambda: self.config.version)
+        self._endpoints = Endpoints(self._transport, self._clock, config.server.limits)
+        self._remote: RemoteAggregator | None = None
+        self._server: Server | None = None
+        self._metrics: Endpoint | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._server.port if self._server is not None else 0
+
+    @property
+    def metrics_port(self) -> int:
+        """The port of /metrics; 0 if it is not served."""
+        return self._metrics.port if self._metrics is not None else 0
+
+    async def start(self) -> None:
+        """Resolve, connect, serve. Workers that are not there yet are logged, and found later."""
+        server = self.config.server
+        await self._connect(self.config)
+        observer = combine(self.measures, Spans(self._recorder, self._clock.now), Journal(self._log))
+        engine = assemble(
+            clock=self._clock,
+            endpoints=self._endpoints.of,
+            observer=observer,
+            reaper=self.reaper,
+            aggregate=await self._aggregator(server.aggregator),
+        )
+        service = DispatcherService(
+            Serving(
+                engine=engine,
+                catalogue=lambda: self.config.catalogue,
+                trace=lambda metadata: trace_of(metadata, self._recorder),
+                explain=explainer(engine, self._endpoints.of),
+                limits=server.limits,
+            )
+        )
+        self._server = self._transport.server(self.settings.listen or server.listen, service.routes())
+        if (metrics := self.settings.metrics or server.metrics) is not None:
+            host, _, port = metrics.rpartition(":")
+            self._metrics = expose(Families(self.measures.families), host, int(port))
+        self._lag.start()
+        await self._server.start()
+        self._log.info("serving", port=self.port, metrics=self.metrics_port, config=self.config.version)
+
+    async def reload(self, config: Config) -> None:
+        """Let new requests run by `config`; those in flight keep theirs. Addresses of `server:` change only with a restart."""
+        await self._connect(config)
+        self.config = config
+        self._log.info("reloaded", config=config.version)
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, let requests end for as long as `server.drain` says, then close everything."""
+        self._lag.stop()
+        if self._server is not None:
+            await self._server.stop(seconds(self.config.server.drain))
+        if left := await self.reaper.drain(REAP_WITHIN):
+            self._log.warning("cancelled branches have not ended", count=left)
+        if self._remote is not None:
+            await self._remote.aclose()
+        await self._endpoints.aclose()
+        loop = asyncio.get_running_loop()
+        if self._metrics is not None:
+            await loop.run_in_executor(None, self._metrics.close)
+        await loop.run_in_executor(None, self._recorder.close)
+
+    async def _connect(self, config: Config) -> None:
+        unknown = await self._endpoints.open(config.catalogue.workers.values())
+        for name in unknown:
+            self._log.warning("worker has no address", worker=name, target=config.catalogue.workers[name].target)
+        for address in await self._endpoints.wait_ready(self.settings.ready_within):
+            self._log.warning("worker is not there yet", address=address)
+
+    async def _aggregator(self, target: str) -> Callable[[Deliver, int], AggregationSession]:
+        if target == EMBEDDED:
+            return embedded
+        self._remote = RemoteAggregator(self._transport, target, self._clock)
+        return self._remote.open

@@ -1,0 +1,51 @@
+"""How an engine is put together, whoever it is for: a server, a program that embeds it, the Lab, `fanout`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from dispatcher.config import MergeCatalogue
+from dispatcher.flow.ports import AggregationSession, Clock, Deliver, Engine, Reaper, RequestObserver
+from dispatcher.layers.pick import Endpoints
+from dispatcher.model.request import Refusal
+from dispatcher.stack import branch_stack
+from dispatcher.wire.aggregator_embedded import Accumulator, EmbeddedSession, compile_merge, merge_schema
+from fanmesh.model.report import Report
+from fanmesh.payload import Box
+from fanmesh.result import DispatchFailed
+
+MERGES: Final = MergeCatalogue(compile_merge, merge_schema())
+"""The merges there are, for loading a configuration."""
+
+
+def embedded(deliver: Deliver, _deadline: int) -> AggregationSession:
+    """Fold in this process."""
+    return EmbeddedSession(deliver)
+
+
+def assemble(
+    *,
+    clock: Clock,
+    endpoints: Endpoints,
+    observer: RequestObserver,
+    reaper: Reaper,
+    aggregate: Callable[[Deliver, int], AggregationSession] = embedded,
+) -> Engine:
+    """An engine; without `aggregate` the fold runs in this process."""
+    return Engine(
+        clock=clock,
+        branch=branch_stack(endpoints, now=clock.now, observer=observer),
+        aggregate=aggregate,
+        accumulator=Accumulator,
+        box=Box.of,
+        reaper=reaper,
+        observer=observer,
+    )
+
+
+def failed(refusal: Refusal, report: Report | None) -> DispatchFailed:
+    """A refusal as the exception that clients know."""
+    return DispatchFailed(
+        refusal.code, refusal.reason, refusal.message, report, retry_after=refusal.pushback, details=dict(refusal.metadata)
+    )

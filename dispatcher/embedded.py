@@ -1,0 +1,185 @@
+"""Fanmesh without a server: the same plans, the same engine, the same report, in a program's own process.
+
+Workers may be coroutines of the program (`local=`), gRPC services, or both in one plan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from opentelemetry import propagate
+
+from dispatcher.assembly import MERGES, assemble, failed
+from dispatcher.config import Config, load_file, load_mapping, load_text
+from dispatcher.fanout import Fanned, fanout
+from dispatcher.flow.dispatch import dispatch
+from dispatcher.flow.ports import Engine, Reply
+from dispatcher.flow.reaper import TaskReaper
+from dispatcher.model.request import Request, Tightening
+from dispatcher.planning import Branch, Plan, configuration
+from dispatcher.wire.endpoints import Endpoints
+from dispatcher.wire.local_call import LocalEndpoint
+from dispatcher.wire.spans import Spans, trace_of
+from dispatcher.wire.view import View
+from fanmesh.model.report import BranchReport
+from fanmesh.model.states import EmitMode
+from fanmesh.model.times import SECOND
+from fanmesh.payload import Box, adapt, plain
+from fanmesh.result import Accept, BranchEvent, Final, Result, Snapshot, Update
+from fanmesh.runtime import telemetry
+from fanmesh.runtime.clock import LoopClock
+from fanmesh.transport.grpc_aio import GrpcTransport
+from fanmesh.workers.declaring import Worker, worker
+
+__all__ = ["Branch", "Fanmesh", "Fanned", "Plan", "fanout"]
+
+T = TypeVar("T")
+Local = Mapping[str, Worker[Any] | Callable[..., Any]]
+
+
+class Fanmesh:
+    """An engine in this process. Use it as an async context manager; it belongs to the loop that enters it."""
+
+    def __init__(self, *plans: Plan, local: Local | None = None) -> None:
+        """Plans written in Python; every worker in them is one of `local`. Raises ConfigErrors with all that is wrong."""
+        self._local = _workers(local or {})
+        streams = {name for name, one in self._local.items() if one.streams}
+        self._setup(load_mapping(configuration(plans, self._local, streams), MERGES, name="plans", local=self._local))
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, local: Local | None = None) -> Self:
+        """Plans from a configuration file. `local` replaces workers of it by functions. Raises ConfigErrors."""
+        workers = _workers(local or {})
+        return cls._of(load_file(path, MERGES, local=workers), workers)
+
+    @classmethod
+    def from_text(cls, text: str, *, local: Local | None = None) -> Self:
+        """Plans from YAML text."""
+        workers = _workers(local or {})
+        return cls._of(load_text(text, filename="fanmesh.yaml", merges=MERGES, local=workers), workers)
+
+    @classmethod
+    def _of(cls, config: Config, local: dict[str, Worker[Any]]) -> Self:
+        self = cls.__new__(cls)
+        self._local = local
+        self._setup(config)
+        return self
+
+    def _setup(self, config: Config) -> None:
+        self.config = config
+        self._engine: Engine | None = None
+        self._reaper = TaskReaper()
+
+    async def __aenter__(self) -> Self:
+        """Connect to the workers that are not local; those that are not there yet are found later."""
+        clock = LoopClock(asyncio.get_running_loop())
+        self._recorder = telemetry.start("fanmesh")
+        self._endpoints = Endpoints(GrpcTransport(), clock, self.config.server.limits)
+        for name, function in self._local.items():
+            self._endpoints.add_local(name, LocalEndpoint(function, clock))
+        await self._endpoints.open(self.config.catalogue.workers.values())
+        self._engine = assemble(
+            clock=clock,
+            endpoints=self._endpoints.of,
+            observer=Spans(self._recorder, clock.now, method=""),
+            reaper=self._reaper,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let cancelled branches end, and close what was opened."""
+        self._engine = None
+        await self._reaper.drain(1.0)
+        await self._endpoints.aclose()
+        await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
+
+    async def dispatch(
+        self,
+        plan: str = "",
+        input: Any = None,  # noqa: A002  (the protocol's word)
+        *,
+        returns: type[T] | Any = Any,
+        timeout: float | None = None,  # noqa: ASYNC109  (the request's deadline: it is divided among branches)
+        attributes: Mapping[str, str] | None = None,
+        accept: Accept | None = None,
+    ) -> Result[T]:
+        """Run a plan. `timeout` in seconds. Raises DispatchFailed, with the report, if the plan does not accept the outcome."""
+        engine = self._running()
+        request = self._request(engine, plan, input, timeout, attributes, accept)
+        return _result(await dispatch(engine, self.config.catalogue, request), returns)
+
+    async def stream(
+        self,
+        plan: str = "",
+        input: Any = None,  # noqa: A002
+        *,
+        returns: type[T] | Any = Any,
+        emit: EmitMode = EmitMode.SNAPSHOT,
+        min_interval: float = 0.0,
+        timeout: float | None = None,  # noqa: ASYNC109
+        attributes: Mapping[str, str] | None = None,
+        accept: Accept | None = None,
+    ) -> AsyncIterator[Update[T]]:
+        """Run a plan and yield snapshots or branch events, and the reply as the last event. Closing it cancels the request."""
+        engine = self._running()
+        request = self._request(engine, plan, input, timeout, attributes, accept)
+        request.emit, request.min_interval = emit, round(min_interval * SECOND)
+        view = View(emit, request.min_interval, engine.clock)
+        running = asyncio.ensure_future(dispatch(engine, self.config.catalogue, request, view))
+        try:
+            async for seen, coverage in view.until(running):
+                yield BranchEvent(seen, coverage) if isinstance(seen, BranchReport) else Snapshot(seen, coverage)
+            yield Final(_result(await running, returns))
+        finally:
+            if not running.done():
+                running.cancel()
+                self._reaper.adopt([running])
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("enter it first: `async with Fanmesh(…) as mesh`")
+        return self._engine
+
+    def _request(
+        self,
+        engine: Engine,
+        plan: str,
+        data: Any,
+        timeout: float | None,
+        attributes: Mapping[str, str] | None,
+        accept: Accept | None,
+    ) -> Request:
+        declared = self.config.catalogue.attributes
+        if unknown := set(attributes or {}) - set(declared):
+            raise ValueError(
+                f"attributes: {', '.join(sorted(unknown))} not declared; declared: {', '.join(declared) or 'none'}"
+            )
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        floor = accept or Accept()
+        return Request(
+            id=uuid.uuid4().hex,
+            plan=plan,
+            input=Box.of(plain(data)),
+            arrived=engine.clock.now(),
+            attributes=dict(attributes or {}),
+            remaining=None if timeout is None else round(timeout * SECOND),
+            tightening=Tightening(None, floor.min_success or 0, floor.min_coverage or 0.0, frozenset(floor.required)),
+            trace=trace_of(carrier.items(), self._recorder),
+        )
+
+
+def _result(reply: Reply, returns: Any) -> Result[Any]:
+    if reply.refusal is not None:
+        raise failed(reply.refusal, reply.report)
+    if reply.report is None:
+        raise AssertionError("a reply without a refusal has a report")
+    return Result(adapt(reply.value, returns), reply.report)
+
+
+def _workers(local: Local) -> dict[str, Worker[Any]]:
+    return {name: one if isinstance(one, Worker) else worker(name)(one) for name, one in local.items()}

@@ -1,0 +1,63 @@
+"""Plans written in Python: they become the mapping that YAML would, and pass the same checks with the same messages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One branch. The fields are those of the configuration; times are texts such as "300ms"; None = not said."""
+
+    worker: str | None = None
+    required: bool | None = None
+    weight: float | None = None
+    soft_timeout: str | None = None
+    timeout: str | None = None
+    sla: str | None = None
+    if_missing: Any = None
+    condition: str | None = None
+    input: Any = None
+    output: Any = None
+    on_stream_failure: str | None = None
+
+    def mapping(self) -> dict[str, Any]:
+        """As it would stand in YAML."""
+        said = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+        if "condition" in said:
+            said["if"] = said.pop("condition")
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan: its branches by id, and what the configuration's `complete`, `accept` and `merge` say."""
+
+    name: str
+    branches: Mapping[str, Branch] = field(default_factory=dict)
+    latency: str | None = None
+    merge_reserve: str | None = None
+    complete: Mapping[str, Any] | None = None
+    accept: Mapping[str, Any] | None = None
+    merge: Any = None
+
+    def mapping(self) -> dict[str, Any]:
+        """As it would stand in YAML."""
+        said: dict[str, Any] = {"branches": {name: branch.mapping() for name, branch in self.branches.items()}}
+        if self.latency is not None:
+            said["budget"] = {"latency": self.latency}
+        for name in ("merge_reserve", "complete", "accept", "merge"):
+            if (value := getattr(self, name)) is not None:
+                said[name] = value
+        return said
+
+
+def configuration(plans: Collection[Plan], local: Collection[str], streaming: Collection[str]) -> dict[str, Any]:
+    """The whole configuration of an engine whose workers are all in this process."""
+    return {
+        "version": 1,
+        "workers": {name: {"effect": "read", "stream": name in streaming} for name in local},
+        "plans": {plan.name: plan.mapping() for plan in plans},
+    }

@@ -1,0 +1,108 @@
+"""When the remote aggregator is given up and the request's log is replayed in this process.
+
+A limit on acknowledgements, and not a health check or the request's own deadline: a process that is stopped or starved answers
+no event at all, and must be noticed while there is still time to merge. A limit on the result beside it, because an aggregator
+that acknowledges everything and never concludes would otherwise take the reply down with it.
+
+Pure: it is told what happened and when, and says what to do. Times are the clock's ns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, unique
+from typing import Final, NamedTuple, TypeAlias
+
+from fanmesh.model.times import MS
+
+LEAST: Final = 100 * MS
+MOST: Final = 250 * MS
+SHARE: Final = 4
+"""An event may stay unacknowledged for a quarter of the time that remained when it was fed, within [LEAST, MOST]."""
+
+
+@unique
+class Why(Enum):
+    """Why a remote merge was given up; the label of the fallback counter."""
+
+    UNREACHABLE = "unreachable"  # no connection
+    BROKEN = "broken"  # the stream ended without a result
+    MALFORMED = "malformed"  # one side said what the other cannot read
+    SILENT = "silent"  # an event was not acknowledged in time
+    NO_RESULT = "no_result"  # stop, or the verdict, was not followed by a result in time
+    LOG_FULL = "log_full"  # one more event, and it could not be replayed
+
+
+@unique
+class Phase(Enum):
+    """How far the remote merge has come."""
+
+    OPEN = "open"  # no verdict yet
+    JUDGED = "judged"  # the verdict is here, the result is not
+    OVER = "over"  # the result is here, or nobody wants it
+
+
+class Wait(NamedTuple):
+    """Nothing to do before `until`, unless something happens."""
+
+    until: int
+
+
+class FallBack(NamedTuple):
+    """Replay the log here."""
+
+    why: Why
+
+
+Decision: TypeAlias = Wait | FallBack | None
+"""None: nothing will ever have to be done."""
+
+
+class Failover:
+    """One request. `stop` and `end` are when it must be complete, and when it must be answered.
+
+    `acks` False: no limit on acknowledgements, for runs that compare both merges on a machine of unknown speed.
+    """
+
+    __slots__ = ("_acks", "_half", "_result_by", "_unacked", "phase")
+
+    def __init__(self, stop: int, end: int, *, acks: bool = True) -> None:
+        self.phase = Phase.OPEN
+        self._acks = acks
+        self._half = (end - stop) // 2
+        self._result_by = stop + self._half
+        self._unacked: deque[tuple[int, int]] = deque()  # (seq, to be acknowledged by): both only grow
+
+    def fed(self, seq: int, now: int) -> None:
+        """An event was handed over."""
+        if self._acks and self.phase is Phase.OPEN:
+            remaining = self._result_by + self._half - now
+            self._unacked.append((seq, now + min(max(remaining // SHARE, LEAST), MOST)))
+
+    def acked(self, seq: int) -> None:
+        """Everything up to `seq` has been folded."""
+        while self._unacked and self._unacked[0][0] <= seq:
+            self._unacked.popleft()
+
+    def judged(self, now: int) -> None:
+        """The verdict is here: acknowledgements no longer matter, the result does."""
+        if self.phase is Phase.OPEN:
+            self.phase = Phase.JUDGED
+            self._unacked.clear()
+            self._result_by = min(self._result_by, now + self._half)
+
+    def over(self) -> None:
+        """The result is here, or nobody wants it."""
+        self.phase = Phase.OVER
+        self._unacked.clear()
+
+    def decide(self, now: int) -> Decision:
+        """What to do at `now`."""
+        if self.phase is Phase.OVER:
+            return None
+        if now >= self._result_by:
+            return FallBack(Why.NO_RESULT)
+        if not self._unacked:
+            return Wait(self._result_by)
+        acked_by = self._unacked[0][1]
+        return FallBack(Why.SILENT) if now >= acked_by else Wait(min(acked_by, self._result_by))

@@ -1,0 +1,56 @@
+"""The merge in this process: the one file of the dispatcher that knows the aggregation engine.
+
+Everything that the dispatcher needs of the engine comes through here, so that the services stay apart everywhere else. A
+session is two attributes and a loop, because it is called for every event of every request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aggregator.engine.accumulate import Accumulator
+from aggregator.engine.fold import Fold
+from aggregator.engine.merges import Merge, MergeError, compile_merge, merge_schema
+from dispatcher.flow.ports import Deliver
+from fanmesh.model.events import Event, Update
+from fanmesh.model.states import AggregatorMode
+
+__all__ = ["Accumulator", "EmbeddedSession", "Merge", "MergeError", "compile_merge", "merge_schema"]
+
+
+class EmbeddedSession:
+    """One request's fold. Effects are delivered before `feed` returns. BadLog from `feed` is a defect of the caller."""
+
+    __slots__ = ("_apply", "_deliver")
+
+    mode = AggregatorMode.EMBEDDED
+
+    def __init__(self, deliver: Deliver) -> None:
+        self._apply = Fold().apply
+        self._deliver = deliver
+
+    def feed(self, event: Event) -> None:
+        """Fold the next event."""
+        for effect in self._apply(event):
+            self._deliver(effect)
+
+    def replay(self, events: Iterable[Event]) -> None:
+        """Fold what another aggregator was told before. Of the snapshots only the newest is worth delivering."""
+        newest: Update | None = None
+        for event in events:
+            for effect in self._apply(event):
+                if isinstance(effect, Update):
+                    newest = effect
+                    continue
+                if newest is not None:
+                    self._deliver(newest)
+                    newest = None
+                self._deliver(effect)
+        if newest is not None:
+            self._deliver(newest)
+
+    def finish(self) -> None:
+        """Whatever follows from the log has been delivered already."""
+
+    def close(self) -> None:
+        """Nothing is held."""

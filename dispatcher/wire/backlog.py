@@ -1,0 +1,108 @@
+"""What a remote merge was told, kept for a replay, and what it is still to be told.
+
+One structure and not a log beside a queue: a REPLACE part makes the earlier parts of its branch worthless in both, and they
+must agree on which. An event that is in neither was superseded; its number stays unused, which the protocol allows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+from fanmesh.model.events import End, Event, PartArrived
+from fanmesh.transport.port import MIB
+
+QUEUE_LIMIT: Final = MIB
+LOG_LIMIT: Final = 16 * MIB
+
+
+class _Part(NamedTuple):
+    attempt: int
+    part_seq: int
+    seq: int
+
+
+class Backlog:
+    """The events of one request. Sizes are bytes on the wire.
+
+    `queued`: what waits to be sent. It may exceed the limit by what cannot wait: endings, alarms, and one part per branch.
+    `size`: what a replay would fold.
+    """
+
+    __slots__ = ("_log", "_log_limit", "_parts", "_queue", "_queue_limit", "queued", "size")
+
+    def __init__(self, queue_limit: int = QUEUE_LIMIT, log_limit: int = LOG_LIMIT) -> None:
+        self._queue_limit = queue_limit
+        self._log_limit = log_limit
+        self._log: dict[int, tuple[Event, int]] = {}
+        self._queue: OrderedDict[int, bytes] = OrderedDict()
+        self._parts: dict[str, list[_Part]] = {}
+        self.queued = 0
+        self.size = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether appending streams have to wait."""
+        return self.queued > self._queue_limit
+
+    def add(self, event: Event, data: bytes) -> bool:
+        """Take an event and its bytes. False: the log would be over its limit, and nothing was changed."""
+        superseded = self._superseded(event.what) if isinstance(event.what, PartArrived) else []
+        size = self.size - sum(self._log[part.seq][1] for part in superseded) + len(data)
+        if size > self._log_limit:
+            return False
+        for part in superseded:
+            del self._log[part.seq]
+            self.queued -= len(self._queue.pop(part.seq, b""))
+        self.size = size
+        self._log[event.seq] = event, len(data)
+        self._queue[event.seq] = data
+        self.queued += len(data)
+        self._note(event, superseded)
+        return True
+
+    def take(self) -> bytes | None:
+        """The next message to send, or None."""
+        if not self._queue:
+            return None
+        _, data = self._queue.popitem(last=False)
+        self.queued -= len(data)
+        return data
+
+    def unsend(self) -> None:
+        """What was not sent need not be: the verdict is known."""
+        self._queue.clear()
+        self.queued = 0
+
+    def replay(self) -> list[Event]:
+        """The log; afterwards everything is empty."""
+        events = [event for event, _ in self._log.values()]
+        self.forget()
+        return events
+
+    def forget(self) -> None:
+        """Nobody will ask again."""
+        self.unsend()
+        self._log.clear()
+        self._parts.clear()
+        self.size = 0
+
+    def _superseded(self, part: PartArrived) -> list[_Part]:
+        """The parts that nobody misses once `part` is there. A part of an older attempt replaces nothing newer."""
+        if not part.replace:
+            return []
+        place = part.attempt, part.part_seq
+        return [old for old in self._parts.get(part.branch, ()) if (old.attempt, old.part_seq) < place]
+
+    def _note(self, event: Event, superseded: list[_Part]) -> None:
+        match event.what:
+            case PartArrived(branch=branch, attempt=attempt, part_seq=number):
+                kept = self._parts.setdefault(branch, [])
+                if superseded:
+                    gone = {old.seq for old in superseded}
+                    kept[:] = [old for old in kept if old.seq not in gone]
+                kept.append(_Part(attempt, number, event.seq))
+            case End(branch=branch):
+                self._parts.pop(branch, None)
+            case _:
+                pass

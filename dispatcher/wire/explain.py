@@ -1,0 +1,91 @@
+"""Explain: what would run for a request, decided by the same functions that run it, without calling anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from dispatcher.flow.ports import Engine
+from dispatcher.flow.prepare import fate_of, is_required, soft_of, start_event
+from dispatcher.flow.route import Routed, route
+from dispatcher.layers.pick import Endpoints
+from dispatcher.layers.types import BranchRun
+from dispatcher.model.deadlines import Deadlines, branch_deadline, divide
+from dispatcher.model.plan import Catalogue
+from dispatcher.model.request import Refusal, Request
+from fanmesh.eventlog.fields import number
+from fanmesh.eventlog.start import write_start
+from fanmesh.model.fault import Code
+from fanmesh.model.states import BranchReason
+from fanmesh.model.values import Malformed
+from fanmesh.reporting import duration
+from fanmesh.v1 import aggregator_pb2, dispatcher_pb2
+
+Explainer: TypeAlias = Callable[[Catalogue, Request], dispatcher_pb2.ExplainResponse | Refusal]
+
+LAYERS: Final = ("observe", "attempts (1)", "pick (round_robin)", "shape", "leaf")
+"""What every branch passes through, outermost first; stack.py in words."""
+
+
+def explainer(engine: Engine, endpoints: Endpoints) -> Explainer:
+    """The answer to Explain for the workers behind `endpoints`."""
+
+    def explain(catalogue: Catalogue, request: Request) -> dispatcher_pb2.ExplainResponse | Refusal:
+        try:
+            chosen = route(catalogue, request, engine.observer)
+            if isinstance(chosen, Refusal):
+                return chosen
+            return _answer(catalogue, request, chosen, engine, endpoints)
+        except Malformed as malformed:
+            return Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", str(malformed), (("field", "input"),))
+
+    return explain
+
+
+def _answer(
+    catalogue: Catalogue, request: Request, routed: Routed, engine: Engine, endpoints: Endpoints
+) -> dispatcher_pb2.ExplainResponse:
+    plan = routed.plan
+    deadlines = divide(request.remaining, plan.latency, plan.merge_reserve, request.tightening.latency)
+    start = aggregator_pb2.AggregateStart()
+    write_start(start_event(plan, request, deadlines), into=start)
+    response = dispatcher_pb2.ExplainResponse(
+        plan=plan.name,
+        route=routed.route,
+        config_version=catalogue.version,
+        total=duration(deadlines.total),
+        stop=duration(deadlines.stop),
+        completion=start.completion,
+        merge=start.merge,
+    )
+    if start.completion.HasField("soft_timeout"):
+        response.soft_timeout.CopyFrom(start.completion.soft_timeout)
+    for index, node in enumerate(plan.nodes):
+        run = BranchRun(request, plan, node, index, request.arrived + deadlines.stop, _never)
+        _node(response.nodes.add(), run, fate_of(run, engine), deadlines, endpoints)
+    return response
+
+
+def _node(
+    out: dispatcher_pb2.ExplainNode, run: BranchRun, fate: BranchReason, deadlines: Deadlines, endpoints: Endpoints
+) -> None:
+    node, request = run.node, run.request
+    out.branch, out.worker, out.target = node.id, node.worker.name, node.worker.target
+    out.endpoints.extend(endpoint.address for endpoint in endpoints(node.worker.name))
+    out.runs = fate is BranchReason.NONE
+    if not out.runs:
+        out.reason = number(fate)
+    out.condition = node.condition_source
+    out.required = is_required(node, request)
+    out.weight = node.weight
+    if (soft := soft_of(node, request, deadlines)) is not None:
+        out.soft_timeout.CopyFrom(duration(soft))
+    out.deadline.CopyFrom(duration(branch_deadline(0, node.timeout, deadlines.stop)))
+    if node.sla is not None:
+        out.sla.CopyFrom(duration(node.sla))
+    out.if_missing = number(node.if_missing)
+    out.layers.extend(LAYERS)
+
+
+def _never(_run: BranchRun, _now: int) -> None:
+    raise AssertionError("Explain sends nothing")

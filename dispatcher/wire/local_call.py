@@ -1,0 +1,87 @@
+"""The leaf for workers in this process: a function instead of a channel, with the same outcomes.
+
+A local coroutine is cancelled like a remote call, may report confidence and usage, may answer in parts, and fails into the same
+closed set of faults, so that a plan cannot tell where its workers run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from dispatcher.flow.ports import Clock
+from dispatcher.layers.types import Attempt, Gate, Sink
+from fanmesh.model.fault import Code, Fault, FaultKind, Origin
+from fanmesh.model.outcome import Outcome, Part, Success
+from fanmesh.model.times import seconds
+from fanmesh.model.values import Opaque
+from fanmesh.payload import plain
+from fanmesh.workers.calling import answer, parts, to_json
+from fanmesh.workers.context import Context
+from fanmesh.workers.declaring import Replace, Worker
+
+
+class LocalEndpoint:
+    """A worker function as an endpoint."""
+
+    __slots__ = ("_clock", "_worker", "address")
+
+    def __init__(self, worker: Worker[Any], clock: Clock) -> None:
+        self._worker = worker
+        self._clock = clock
+        self.address = f"local:{worker.name}"
+
+    def ready(self) -> bool:
+        """It is always there."""
+        return True
+
+    async def call(self, attempt: Attempt, sink: Sink) -> Outcome:
+        """Run the function. Its input is its own: what it changes there, no other branch sees."""
+        run = attempt.run
+        ctx = self._context(attempt)
+        given = run.input.value
+        value = given if isinstance(given, Opaque) else plain(given)
+        try:
+            if run.node.worker.streams:
+                return await self._stream(value, ctx, attempt, sink)
+            output = to_json(await answer(self._worker, value, ctx))
+        except Fault as fault:
+            return fault
+        return Success(output, ctx.confidence, ctx.usage, ctx.labels or None)
+
+    async def _stream(self, value: Any, ctx: Context, attempt: Attempt, sink: Sink) -> Outcome:
+        count = 0
+        stream = parts(self._worker, value, ctx)
+        try:
+            async for part in stream:
+                replace = isinstance(part, Replace)
+                output = to_json(part.value if replace else part)
+                match sink.part(Part(output, replace, count, ctx.confidence), attempt):
+                    case Gate.STOP:
+                        return Fault(FaultKind.CANCELLED, Code.CANCELLED, "nobody waits for it", origin=Origin.LOCAL)
+                    case Fault() as unfit:
+                        return unfit
+                    case asyncio.Future() as room:
+                        await room
+                count += 1
+        except Fault as fault:
+            if not count:
+                raise
+            text = f"broke after {count} part{'s' if count > 1 else ''}: {fault}"
+            return Fault(FaultKind.STREAM_BROKEN, fault.code, text, retryable=fault.retryable)
+        finally:
+            await stream.aclose()
+        return Success(None, ctx.confidence, ctx.usage, ctx.labels or None, streamed=count > 0)
+
+    def _context(self, attempt: Attempt) -> Context:
+        run, request = attempt.run, attempt.run.request
+        allowed = run.node.worker.attributes
+        return Context(
+            request_id=request.id,
+            plan=run.plan.name,
+            branch=run.node.id,
+            attempt=attempt.number,
+            attributes={name: value for name, value in request.attributes.items() if name in allowed},
+            metadata=dict(attempt.metadata),
+            time_left=lambda: seconds(max(0, run.deadline - self._clock.now())),
+        )

@@ -1,0 +1,75 @@
+"""What the caller of a stream sees while its request runs.
+
+A snapshot has a one-slot mailbox: a reader that is slow, or wants a pause between two, gets the newest and never a queue of
+old ones. Branch events are few (two per branch) and are kept in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from dispatcher.flow.ports import Clock, Reply
+from fanmesh.model.coverage import Coverage
+from fanmesh.model.report import BranchReport
+from fanmesh.model.states import EmitMode
+from fanmesh.model.times import seconds
+from fanmesh.model.values import Value
+
+Seen = tuple[Value | BranchReport, Coverage]
+
+
+class View:
+    """The `Watch` of one stream, and the iterator over what it shows."""
+
+    def __init__(self, emit: EmitMode, min_interval: int, clock: Clock) -> None:
+        self._emit = emit
+        self._min_interval = min_interval
+        self._clock = clock
+        self._read: Callable[[], tuple[Value, Coverage]] | None = None
+        self._rows: deque[tuple[BranchReport, Coverage]] = deque()
+        self._changed = asyncio.Event()
+
+    def update(self, read: Callable[[], tuple[Value, Coverage]]) -> None:
+        """The result so far has changed."""
+        if self._emit is EmitMode.SNAPSHOT:
+            self._read = read
+            self._changed.set()
+
+    def branch(self, row: BranchReport, read: Callable[[], Coverage]) -> None:
+        """A branch was sent, or has ended."""
+        if self._emit is EmitMode.BRANCH_EVENTS:
+            self._rows.append((row, read()))
+            self._changed.set()
+
+    async def until(self, reply: asyncio.Task[Reply]) -> AsyncIterator[Seen]:
+        """What there is to see until `reply` is done. If it is accepted, the last snapshot is its result."""
+        not_before = self._clock.now()
+        while not reply.done():
+            for row in self._take_rows():
+                yield row
+            wait = not_before - self._clock.now()
+            if self._read is not None and wait <= 0:
+                read, self._read = self._read, None
+                not_before = self._clock.now() + self._min_interval
+                yield read()
+                continue
+            self._changed.clear()
+            await self._wait(reply, seconds(wait) if self._read is not None else None)
+        for row in self._take_rows():
+            yield row
+        if self._read is not None and reply.exception() is None and reply.result().refusal is None:
+            yield self._read()
+
+    def _take_rows(self) -> list[tuple[BranchReport, Coverage]]:
+        rows = list(self._rows)
+        self._rows.clear()
+        return rows
+
+    async def _wait(self, reply: asyncio.Task[Reply], within: float | None) -> None:
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({changed, reply}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()

@@ -1,0 +1,115 @@
+"""The verbs by name, and what their endings mean to a shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from cyclopts import App
+from cyclopts.exceptions import CycloptsError
+
+from fanmesh.cli.ends import Exit, Stop
+
+VERBS: Final = {
+    "init": "Write a small project that runs.",
+    "dev": "Run a whole project here: its workers and a dispatcher, restarted as files change.",
+    "serve": "Run the dispatcher.",
+    "aggregate": "Run the aggregator as a service of its own.",
+    "worker": "Run Python functions as a gRPC worker.",
+    "check": "Say everything that is wrong with a configuration.",
+    "explain": "Say what would run for a request, without calling anything.",
+    "call": "Send one request and draw what happened.",
+    "schema": "Print the JSON Schema of fanmesh.yaml, for editors.",
+}
+
+HELP: Final = """One request in, many gRPC services called at once, one merged answer out: on time, and honest about what is missing.
+
+Exit codes: 0 ok · 1 failed · 2 usage · 3 partial (an answer, and something is missing).
+
+Begin with: fanmesh init hello && cd hello && fanmesh dev
+"""
+
+OPTIONAL_VALUES: Final = {
+    "--stream": (re.compile("snapshot|branches"), "snapshot"),
+    "--traceparent": (re.compile("new|[0-9a-f]{2}-.*"), "new"),
+}
+"""Options that may stand alone, what their value looks like, and the value they have then."""
+
+
+def version() -> str:
+    """The installed version."""
+    from importlib.metadata import version as installed  # noqa: PLC0415  (asked for once in a hundred runs)
+
+    return f"fanmesh {installed('fanmesh')}"
+
+
+def app() -> App:
+    """The command line. Its verbs are imported when they are used."""
+    made = App(name="fanmesh", help=HELP, help_format="plaintext", version=version, result_action="return_value")
+    for position, (verb, text) in enumerate(VERBS.items()):
+        made.command(f"fanmesh.cli.{verb}:{verb}", name=verb, help=text, sort_key=position)
+    return made
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code. Prints, and never raises for what a user can do."""
+    json = wants_json(arguments)
+    try:
+        code = app()(complete(arguments), exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        verb = next((word for word in arguments if word in VERBS), "")
+        return _say(Stop(str(error).strip(), f"see `{' '.join(filter(None, ('fanmesh', verb)))} --help`", Exit.USAGE), json=json)
+    except Stop as stop:
+        return _say(stop, json=json)
+    except BrokenPipeError:  # whoever read us has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        return 130
+    return code if isinstance(code, int) else Exit.OK
+
+
+def complete(arguments: Sequence[str]) -> list[str]:
+    """Give options that stand alone their value: `call p --stream -d x` → `call p --stream snapshot -d x`."""
+    out: list[str] = []
+    for position, word in enumerate(arguments):
+        out.append(word)
+        if word in OPTIONAL_VALUES:
+            looks, alone = OPTIONAL_VALUES[word]
+            following = arguments[position + 1] if position + 1 < len(arguments) else ""
+            if not looks.fullmatch(following):
+                out.append(alone)
+    return out
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether `-o json` is given, also on a command line that cannot be read: its error must be JSON, too."""
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return any(
+        word in {"--output=json", "-o=json", "-ojson"} or (word in {"-o", "--output"} and value == "json") for word, value in pairs
+    )
+
+
+def _say(stop: Stop, *, json: bool) -> int:
+    if json:
+        from fanmesh.cli.say import document  # noqa: PLC0415  (errors are rare)
+
+        hint = {"hint": stop.hint} if stop.hint else {}
+        document({"error": {"message": stop.message, **hint, "exit": int(stop.code)}, **stop.more})
+    else:
+        print(f"fanmesh: {stop.message}", file=sys.stderr)
+        if stop.hint:
+            print(f"  → {stop.hint}", file=sys.stderr)
+    return stop.code
+
+
+def main() -> NoReturn:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors="replace")  # a terminal without block elements must not end a call with a traceback
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,250 @@
+"""The picture of one request, drawn from its report alone: who was called when, how long it took, and how it ended.
+
+Pure: a Report in, text out. Nothing is asked of the dispatcher beside the report, so the picture is a test of the report: what
+cannot be seen here, no other tool of a caller can see either. How a branch ended is told by a glyph, the fill of its bar and words;
+colour only repeats it, because logs, pipes and one reader in twelve have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+
+from fanmesh.cli.bars import SOLID, Axis, time
+from fanmesh.cli.tones import Tone, paint
+from fanmesh.jsontext import encode
+from fanmesh.model.fault import Code
+from fanmesh.model.merge import Conflict
+from fanmesh.model.report import AttemptReport, BranchReport, Report
+from fanmesh.model.states import AggregatorMode, AttemptKind, BranchReason, BranchState, CompletedBy
+from fanmesh.model.values import JsonValue
+
+R, S, C = BranchReason, BranchState, CompletedBy
+
+MIN_WIDTH: Final = 60
+_NAME: Final = 20
+_BARS: Final = (10, 24, 44)
+"""Cells of a bar: at least, before notes get any room, at most."""
+
+
+class Look(NamedTuple):
+    """How an ending is drawn. `mark` ends the bar."""
+
+    glyph: str
+    fill: str
+    mark: str
+    tone: Tone
+
+
+LOOKS: Final = {
+    S.SUCCEEDED: Look("●", SOLID, "", Tone.GOOD),
+    S.FELL_BACK: Look("↺", SOLID, "", Tone.SOSO),
+    S.DEFAULTED: Look("◇", "░", "┤", Tone.SOSO),
+    S.CANCELLED: Look("◌", "░", "┤", Tone.SOSO),
+    S.TIMED_OUT: Look("◔", "▒", "┃", Tone.BAD),
+    S.FAILED: Look("✗", "▓", "✗", Tone.BAD),
+    S.REJECTED: Look("⊘", "▓", "⊘", Tone.BAD),
+    S.SKIPPED: Look("–", "·", "", Tone.QUIET),
+    S.PENDING: Look("…", "░", "→", Tone.SOSO),
+}
+NOT_MERGED: Final = "○"
+"""In the place of ● : it answered, and the merge took another's answer."""
+
+BY_REASON: Final = {R.HARD_TIMEOUT: S.TIMED_OUT, R.REQUEST_DEADLINE: S.TIMED_OUT, R.SOFT_TIMEOUT: S.CANCELLED}
+"""Whose bar a DEFAULTED branch has; every other reason but these: a failed one's."""
+
+_SATISFIED: Final = frozenset({S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED})
+FAILURES: Final = frozenset({C.UNREACHABLE, C.EMPTY, C.CALLER_GONE})
+
+
+class Row(NamedTuple):
+    """One line of the picture, before it is laid out. Times in ns, None = nothing was sent."""
+
+    glyph: str
+    name: str
+    start: int | None
+    end: int | None
+    fill: str
+    mark: str
+    took: str
+    what: str
+    notes: str
+    tone: Tone
+
+
+def render(report: Report, *, width: int = 100, colour: bool = False, title: str | None = None, failed: str | None = None) -> str:
+    """The picture as lines of at most `width` cells (≥ 60), without a final newline.
+
+    `title` stands before the header. `failed`: the status of a call that failed, such as `DEADLINE_EXCEEDED DEADLINE`; a report does
+    not hold it, and without it a failure is recognised by the rule that ended the request and by missing required branches.
+    """
+    width = max(width, MIN_WIDTH)
+    lines = rows(report)
+    lead = 4 + min(max((cell_len(row.name) for row in lines), default=0), _NAME) + 2
+    words = max((len(row.what) for row in lines), default=0)
+    notes = max((cell_len(row.notes) + 2 for row in lines if row.glyph and row.notes), default=0)
+    axis = Axis(_span(report, lines), _cells(width - lead - 11 - words, notes))
+    out = [_cut(header(report, colour=colour, title=title, failed=failed), width)]
+    if any(row.start is not None for row in lines):
+        out.append(paint((" " * lead + axis.ruler()).rstrip(), Tone.QUIET, colour=colour))
+    for row in lines:
+        out.append(_line(row, axis, lead, words, width, colour))
+    out += [_fit(f"  {text}", width) for text in _after(report)]
+    return "\n".join(out)
+
+
+def _cells(room: int, notes: int) -> int:
+    """What bars get of the room that they share with the notes."""
+    least, fair, most = _BARS
+    return max(least, min(room, most, max(fair, room - notes)))
+
+
+def header(report: Report, *, colour: bool = False, title: str | None = None, failed: str | None = None) -> str:
+    """`PARTIAL  201 ms  coverage 0.50  by SOFT_TIMEOUT  trace 4bf92f35…`."""
+    word, tone = verdict(report, failed)
+    parts = [paint(word, tone, colour=colour), time(report.elapsed), f"coverage {ratio(report.coverage.ratio)}"]
+    parts.append(f"by {report.completed_by.name}")
+    if failed:
+        parts.insert(1, failed)
+    if report.aggregator_mode is not AggregatorMode.EMBEDDED:
+        parts.append(f"aggregator {report.aggregator_mode.name}")
+    if report.trace_id:
+        parts.append(f"trace {report.trace_id[:8]}…")
+    return "  ".join([title, *parts] if title else parts)
+
+
+def verdict(report: Report, failed: str | None = None) -> tuple[str, Tone]:
+    """OK, PARTIAL or FAILED."""
+    unmet = any(b.required and b.state not in _SATISFIED and b.reason not in (R.CONDITION, R.ROLLOUT) for b in report.branches)
+    if failed or report.completed_by in FAILURES or unmet:
+        return "FAILED", Tone.BAD
+    return ("OK", Tone.GOOD) if report.complete else ("PARTIAL", Tone.SOSO)
+
+
+def ratio(value: float) -> str:
+    """Two digits, rounded down: 0.999 must not read as everything."""
+    return f"{int(value * 100 + 1e-9) / 100:.2f}"
+
+
+def rows(report: Report) -> list[Row]:
+    """The lines, in plan order; a branch with several attempts has one more line for each."""
+    out: list[Row] = []
+    for branch in report.branches:
+        out.append(_branch(branch))
+        if len(branch.attempts) > 1:
+            out.extend(_attempt(attempt) for attempt in branch.attempts)
+        if detail := _detail(branch):
+            out.append(Row("", "", None, None, "", "", "", "", f"↳ {detail}", Tone.QUIET))
+    return out
+
+
+def _branch(branch: BranchReport) -> Row:
+    look = LOOKS[branch.state]
+    bar = LOOKS[BY_REASON.get(branch.reason, S.FAILED)] if branch.state is S.DEFAULTED else look
+    glyph, notes = look.glyph, []
+    if branch.required and branch.state not in _SATISFIED:
+        notes.append("required")
+    if branch.state is S.SUCCEEDED and not branch.merged:
+        glyph = NOT_MERGED
+        notes.append("not merged")
+    elif branch.merged and branch.state not in _SATISFIED:
+        notes.append("its parts are merged")
+    if branch.reason is R.LATE:
+        notes.append("answered late")
+    if branch.sla_met is False:
+        notes.append("sla missed")
+    if len(branch.attempts) > 1:
+        notes.append(f"{len(branch.attempts)} attempts")
+    elif branch.endpoint:
+        notes.append(branch.endpoint)
+    if branch.confidence is not None:
+        notes.append(f"confidence {ratio(branch.confidence)}")
+    start, took = branch.started_after, branch.elapsed
+    return Row(
+        glyph,
+        branch.branch,
+        start,
+        None if start is None else start + (took or 0),
+        bar.fill,
+        "»" if branch.reason is R.LATE else bar.mark,
+        "" if took is None else time(took),
+        _what(branch),
+        " ".join(notes),
+        look.tone,
+    )
+
+
+def _what(branch: BranchReport) -> str:
+    if branch.state is S.SUCCEEDED:
+        return "ok"
+    return branch.state.name if branch.reason is R.NONE else f"{branch.state.name}/{branch.reason.name}"
+
+
+def _attempt(attempt: AttemptReport) -> Row:
+    look = LOOKS[S.SUCCEEDED if attempt.won else S.CANCELLED if attempt.cancelled else S.FAILED if attempt.code else S.SUCCEEDED]
+    what = "won" if attempt.won else "cancelled" if attempt.cancelled else code_name(attempt.code)
+    name = f"└ {attempt.number + 1} {AttemptKind(attempt.kind).name.lower()}"
+    end = attempt.started_after + attempt.elapsed
+    return Row("", name, attempt.started_after, end, look.fill, look.mark, time(attempt.elapsed), what, attempt.endpoint, Tone.QUIET)
+
+
+def code_name(code: int) -> str:
+    """`UNAVAILABLE`; a number that is no code stays one."""
+    try:
+        return Code(code).name
+    except ValueError:
+        return f"code {code}"
+
+
+def _detail(branch: BranchReport) -> str:
+    if not branch.code and not branch.detail:
+        return ""
+    return ": ".join(filter(None, (code_name(branch.code) if branch.code else "", branch.detail)))
+
+
+def _span(report: Report, lines: list[Row]) -> int:
+    """A bar may end a moment after the report was made."""
+    return max(report.elapsed, *(row.end or 0 for row in lines), 1)
+
+
+def _line(row: Row, axis: Axis, lead: int, words: int, width: int, colour: bool) -> str:  # noqa: FBT001  (internal)
+    if not row.glyph and not row.name:
+        return paint(_fit(f"{' ' * lead}{row.notes}", width), row.tone, colour=colour)
+    name = set_cell_size(_fit(f"  {row.glyph or ' '} {row.name}", lead - 2), lead)
+    bar = " " * axis.cells if row.start is None else axis.bar(row.start, row.end or row.start, row.fill, row.mark)
+    rest = f"{row.took:>8}  {row.what:<{words}}"
+    used = lead + axis.cells + 1 + len(rest)
+    notes = _fit(f"  {row.notes}", width - used) if row.notes and width - used > 4 else ""
+    if not colour:
+        return _fit(f"{name}{bar} {rest}{notes}".rstrip(), width)
+    return f"{paint(name + bar, row.tone, colour=True)} {paint(rest, row.tone, colour=True)}{paint(notes, Tone.QUIET, colour=True)}"
+
+
+def _after(report: Report) -> Iterator[str]:
+    if names := report.degraded.names():
+        yield f"degraded  {', '.join(names)}"
+    for conflict in report.conflicts:
+        yield f"conflict  {_conflict(conflict)}"
+
+
+def _conflict(conflict: Conflict) -> str:
+    said = ", ".join(f"{branch} {_short(value)}" for branch, value in conflict.values.items())
+    return f"{conflict.path}: {said} → {conflict.chosen or 'combined'}"
+
+
+def _short(value: JsonValue) -> str:
+    text = encode(value).decode()
+    return text if len(text) <= 32 else f"{text[:31]}…"
+
+
+def _cut(text: str, width: int) -> str:
+    """A header is never cut inside an escape sequence: it is cut only where it has none."""
+    return text if "\x1b" in text else _fit(text, width)
+
+
+def _fit(text: str, width: int) -> str:
+    """At most `width` cells, and nothing that a terminal would obey: a worker's message is a stranger's text."""
+    text = "".join(char if char.isprintable() else " " for char in text)
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"

@@ -1,0 +1,176 @@
+"""Payload ⇄ values: the one place that converts.
+
+Everything between two hops passes here, so what a value may be is decided once, for gRPC and for local workers alike: JSON with
+finite floats, integers within int64 and uint64, well-formed strings, bounded depth; or an `Opaque` that is carried untouched.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+from typing import Final
+
+from google.protobuf import symbol_database
+from google.protobuf.json_format import Error as JsonFormatError
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
+
+from fanmesh.adapting import adapt
+from fanmesh.jsontext import PayloadError, encode, parse, plain, walk
+from fanmesh.model.values import Opaque, Value
+from fanmesh.structs import from_struct, to_struct
+from fanmesh.v1.payload_pb2 import Blob, Payload
+
+__all__ = ["Box", "Kind", "PayloadError", "adapt", "encode", "from_value", "parse", "plain", "to_value"]
+
+
+@unique
+class Kind(IntEnum):
+    """How JSON values are written, by the numbers of the protocol's PayloadKind."""
+
+    DATA = 1
+    JSON = 2
+
+
+_WELL_KNOWN: Final = frozenset(
+    {
+        "google.protobuf.BoolValue",
+        "google.protobuf.BytesValue",
+        "google.protobuf.DoubleValue",
+        "google.protobuf.Duration",
+        "google.protobuf.Empty",
+        "google.protobuf.FieldMask",
+        "google.protobuf.FloatValue",
+        "google.protobuf.Int32Value",
+        "google.protobuf.Int64Value",
+        "google.protobuf.ListValue",
+        "google.protobuf.StringValue",
+        "google.protobuf.Struct",
+        "google.protobuf.Timestamp",
+        "google.protobuf.UInt32Value",
+        "google.protobuf.UInt64Value",
+        "google.protobuf.Value",
+    }
+)
+"""Messages with a JSON form of their own, which every program knows. Other messages stay closed."""
+
+
+def to_value(payload: Payload) -> Value:
+    """The value in a payload; no body is null. PayloadError says what is wrong, with the path of the field."""
+    match payload.WhichOneof("body"):
+        case "json":
+            return parse(payload.json)
+        case "data":
+            return from_struct(payload.data)
+        case "message":
+            return _open_message(payload.message.type_url, payload.message.value)
+        case "blob":
+            return Opaque(payload.blob.content_type, payload.blob.value, is_message=False)
+        case _:
+            return None
+
+
+def _open_message(type_url: str, data: bytes) -> Value:
+    name = type_url.rpartition("/")[2]
+    if name not in _WELL_KNOWN:
+        return Opaque(type_url, data, is_message=True)
+    try:
+        message = symbol_database.Default().GetSymbol(name).FromString(data)
+        return walk(MessageToDict(message))
+    except KeyError:  # nobody in this process has imported it
+        return Opaque(type_url, data, is_message=True)
+    except (DecodeError, JsonFormatError, ValueError) as e:
+        raise PayloadError(f"malformed {name}: {e}") from None
+
+
+def from_value(value: Value, kind: Kind = Kind.JSON) -> Payload:
+    """The payload of a value.
+
+    An Opaque keeps its own form. A value that is not a map is written as `json` even where `data` was asked for, because a
+    Struct is a map. PayloadError for a value that the kind cannot hold, with its path.
+    """
+    if isinstance(value, Opaque):
+        if value.is_message:
+            payload = Payload()
+            payload.message.type_url = value.media_type
+            payload.message.value = value.data
+            return payload
+        return Payload(blob=Blob(content_type=value.media_type, value=value.data))
+    if kind is Kind.DATA and isinstance(value, dict):
+        payload = Payload()
+        payload.data.SetInParent()
+        to_struct(value, into=payload.data)
+        return payload
+    return Payload(json=encode(value).decode())
+
+
+def kind_of(payload: Payload) -> Kind:
+    """The kind in which a reply to this payload is written by default."""
+    return Kind.DATA if payload.WhichOneof("body") == "data" else Kind.JSON
+
+
+class Box:
+    """A payload that is opened at most once, and written at most once per kind; often neither.
+
+    Most values only pass through: opening one to close it again is the largest cost that a hop could have.
+    """
+
+    __slots__ = ("_error", "_opened", "_payload", "_value", "_wire")
+
+    def __init__(self, payload: Payload | None, value: Value = None) -> None:
+        self._payload = payload
+        self._value = value
+        self._opened = 0
+        self._error: PayloadError | None = None
+        self._wire: dict[Kind, bytes] = {}
+
+    @classmethod
+    def of(cls, value: Value) -> Box:
+        """A box around a value that is already open."""
+        return cls(None, value)
+
+    @property
+    def opened(self) -> int:
+        """How often the payload was read: 0 or 1."""
+        return self._opened
+
+    @property
+    def value(self) -> Value:
+        """What is inside. PayloadError, every time, if it cannot be read."""
+        if self._error is not None:
+            raise self._error
+        if self._payload is not None and not self._opened:
+            self._opened = 1
+            try:
+                self._value = to_value(self._payload)
+            except PayloadError as e:
+                self._error = e
+                raise
+        return self._value
+
+    @property
+    def kind(self) -> Kind:
+        """The kind in which it came; JSON if it was made here, or is neither."""
+        return Kind.JSON if self._payload is None else kind_of(self._payload)
+
+    def payload(self, kind: Kind = Kind.JSON) -> Payload:
+        """As a message of this kind. Not opened if it already has that kind, or is a blob or a message."""
+        if self._payload is not None and self._passes(kind):
+            return self._payload
+        return from_value(self.value, kind)
+
+    def wire(self, kind: Kind = Kind.JSON) -> bytes:
+        """The serialised Payload of this kind, made once: append it to the heads of any number of requests."""
+        wire = self._wire.get(kind)
+        if wire is None:
+            wire = self._wire[kind] = self.payload(kind).SerializeToString()
+        return wire
+
+    def _passes(self, kind: Kind) -> bool:
+        body = None if self._payload is None else self._payload.WhichOneof("body")
+        match body:
+            case "data":
+                return kind is Kind.DATA
+            case "json":
+                return kind is Kind.JSON
+            case _:
+                return True

@@ -1,0 +1,51 @@
+"""How late the event loop is: a timer that looks how late it was called.
+
+It is the one number that says that a process is the bottleneck and not its workers. A gauge of the worst of the last seconds
+and not of the last tick, because a scrape every 15 s would miss every stall.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from fanmesh.model.times import MS, SECOND, seconds
+
+EVERY: Final = 100 * MS
+WINDOW: Final = 10 * SECOND
+
+
+class LoopLag:
+    """Measures the running loop from `start` to `stop`. `now` in ns."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self._due = 0
+        self._turns = 0
+        self._worst = 0
+        self._before = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def worst(self) -> int:
+        """The longest delay in ns, ≥ 0, within the last 10 to 20 seconds."""
+        return max(self._worst, self._before)
+
+    def start(self) -> None:
+        """Begin, in the running loop."""
+        self._due = self._now() + EVERY
+        self._timer = asyncio.get_running_loop().call_later(seconds(EVERY), self._tick)
+
+    def stop(self) -> None:
+        """Measure no more. May be repeated."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._worst = max(self._worst, self._now() - self._due)
+        self._turns += 1
+        if self._turns * EVERY >= WINDOW:
+            self._turns, self._before, self._worst = 0, self._worst, 0
+        self.start()

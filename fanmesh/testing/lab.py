@@ -1,0 +1,218 @@
+"""The Lab: a plan under fake workers on virtual time. The engine is the real one, from routing to report.
+
+async def test_slow_geo_is_left_behind(lab: Lab) -> None:
+    lab.worker("phone").plays(ends({"valid": True}, after=ms(80)))
+    lab.worker("geo").plays(hangs())
+    r = await lab.dispatch("enrich_contact", {"phone": "+49 30 1"})
+    assert r.report["geo"].reason is BranchReason.SOFT_TIMEOUT
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dispatcher.assembly import MERGES, assemble, embedded
+from dispatcher.config import Config, load_file, load_mapping, load_text
+from dispatcher.flow.dispatch import dispatch
+from dispatcher.flow.ports import AggregationSession, Deliver, Watch
+from dispatcher.flow.reaper import TaskReaper
+from dispatcher.layers.types import Attempt, Gate, Sink
+from dispatcher.model.request import LOOSE, Refusal, Request, Tightening
+from dispatcher.wire.observers import Nobody
+from fanmesh.model.coverage import Coverage
+from fanmesh.model.fault import Code, Fault, FaultKind, Origin
+from fanmesh.model.outcome import Outcome, Part
+from fanmesh.model.report import Report
+from fanmesh.model.states import EmitMode
+from fanmesh.model.values import Value
+from fanmesh.payload import Box, plain
+from fanmesh.testing.loop import VirtualClock, VirtualLoop
+from fanmesh.testing.scripts import Script
+
+
+@dataclass(slots=True)
+class FakeWorker:
+    """A worker that plays scripts: the first attempt of a branch the first one, and so on; the last one repeats.
+
+    `calls` are the inputs it was sent, in order; `cancelled` counts calls that were cancelled while they ran.
+    """
+
+    name: str
+    scripts: tuple[Script, ...] = ()
+    calls: list[Value] = field(default_factory=list)
+    running: int = 0
+    cancelled: int = 0
+
+    @property
+    def address(self) -> str:
+        """What stands in reports."""
+        return f"lab:{self.name}"
+
+    def plays(self, *scripts: Script) -> FakeWorker:
+        """Behave so from now on."""
+        self.scripts = scripts
+        return self
+
+    def ready(self) -> bool:
+        """It is always connected."""
+        return True
+
+    async def call(self, attempt: Attempt, sink: Sink) -> Outcome:
+        """Play the attempt's script."""
+        if not self.scripts:
+            raise AssertionError(f'worker {self.name} has no script: lab.worker("{self.name}").plays(…)')
+        script = self.scripts[min(attempt.number, len(self.scripts) - 1)]
+        value = attempt.run.input.value
+        self.calls.append(value)
+        self.running += 1
+
+        async def take(part: Part) -> Fault | None:
+            match sink.part(part, attempt):
+                case Gate.STOP:
+                    return Fault(FaultKind.CANCELLED, Code.CANCELLED, "nobody waits for it", origin=Origin.LOCAL)
+                case Fault() as unfit:
+                    return unfit
+                case asyncio.Future() as room:
+                    await room
+            return None
+
+        try:
+            return await script.play(value, take)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class LabResult:
+    """How a request ended. `elapsed` is virtual time in ns, exact. `code` is OK if the plan accepted the outcome."""
+
+    value: Value
+    report: Report
+    refusal: Refusal | None
+    elapsed: int
+
+    @property
+    def code(self) -> Code:
+        """The gRPC status the caller would have seen."""
+        return self.refusal.code if self.refusal is not None else Code.OK
+
+    @property
+    def reason(self) -> str:
+        """The reason in the status; empty if it is OK."""
+        return self.refusal.reason if self.refusal is not None else ""
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is missing."""
+        return self.report.complete
+
+    @property
+    def coverage(self) -> Coverage:
+        """How much of the plan answered."""
+        return self.report.coverage
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Branches whose own answer is not there."""
+        return self.report.missing
+
+
+class Lab:
+    """An engine on virtual time. To be made while a `VirtualLoop` runs; the pytest fixture `lab` does that."""
+
+    def __init__(
+        self,
+        config: Config | Mapping[str, Any] | str | Path,
+        *,
+        aggregate: Callable[[Deliver, int], AggregationSession] = embedded,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, VirtualLoop):
+            raise TypeError("a Lab needs a VirtualLoop: use the `lab` fixture, or fanmesh.testing.run_virtual")
+        self.config = _loaded(config)
+        self.clock = VirtualClock(loop)
+        self.reaper = TaskReaper()
+        self._workers = {name: FakeWorker(name) for name in self.config.catalogue.workers}
+        self._engine = assemble(
+            clock=self.clock,
+            endpoints=lambda name: (self._workers[name],),
+            observer=Nobody(),
+            reaper=self.reaper,
+            aggregate=aggregate,
+        )
+        self._requests = 0
+
+    def worker(self, name: str) -> FakeWorker:
+        """The fake worker of this name; KeyError names those there are."""
+        try:
+            return self._workers[name]
+        except KeyError:
+            raise KeyError(f"no worker {name!r}; there are {', '.join(self._workers)}") from None
+
+    async def dispatch(
+        self,
+        plan: str = "",
+        input: Any = None,  # noqa: A002  (the protocol's word)
+        *,
+        timeout: int | None = None,  # noqa: ASYNC109  (the caller's deadline, in ns: it is divided, not awaited)
+        attributes: Mapping[str, str] | None = None,
+        tightening: Tightening = LOOSE,
+        emit: EmitMode = EmitMode.FINAL,
+        watch: Watch | None = None,
+    ) -> LabResult:
+        """Run a request. A plan that does not accept the outcome is a result with a `code`, not an exception.
+
+        Raises LookupError if there is no such plan, or no route matches.
+        """
+        self._requests += 1
+        began = self.clock.now()
+        request = Request(
+            id=f"lab-{self._requests}",
+            plan=plan,
+            input=Box.of(plain(input)),
+            arrived=began,
+            attributes=dict(attributes or {}),
+            remaining=timeout,
+            tightening=tightening,
+            emit=emit,
+        )
+        reply = await dispatch(self._engine, self.config.catalogue, request, watch)
+        elapsed = self.clock.now() - began
+        await self.settle()
+        if reply.report is None:
+            raise LookupError(reply.refusal.message if reply.refusal is not None else "no plan ran")
+        return LabResult(reply.value, reply.report, reply.refusal, elapsed)
+
+    async def settle(self) -> None:
+        """Let everything happen that needs no time: cancellations arrive."""
+        loop = asyncio.get_running_loop()
+        quiet = asyncio.Event()
+        loop.alarm(quiet.set)  # type: ignore[attr-defined]  # checked in __init__
+        await quiet.wait()
+
+    def assert_nothing_left(self) -> None:
+        """No task, no call, no cancelled branch is left over."""
+        running = [worker.name for worker in self._workers.values() if worker.running]
+        assert not running, f"calls still run at {', '.join(running)}"  # noqa: S101  (this is a testing tool)
+        assert not self.reaper.open, f"{self.reaper.open} cancelled branches have not ended"  # noqa: S101
+        others = [t.get_name() for t in asyncio.all_tasks() if t is not asyncio.current_task() and not t.done()]
+        assert not others, f"tasks are left: {', '.join(others)}"  # noqa: S101
+
+
+def _loaded(config: Config | Mapping[str, Any] | str | Path) -> Config:
+    match config:
+        case Config():
+            return config
+        case Path():
+            return load_file(config, MERGES)
+        case str():
+            return load_text(config, filename="lab.yaml", merges=MERGES)
+        case _:
+            return load_mapping(config, MERGES)

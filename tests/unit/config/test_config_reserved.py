@@ -1,0 +1,77 @@
+"""What this version does not have is refused by name, never ignored and never called a typo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dispatcher.config import Problem, reserved
+
+Wrong = Callable[..., list[Problem]]
+
+AT = {
+    "": ["access", "cache", "default_policy", "include", "policies", "rollouts", "spend_limits", "tls", "triggers"],
+    "workers.phone": ["balance", "breaker", "descriptors", "estimate", "hedge", "limit", "method", "policy", "price", "reflection", "retry"],
+    "plans.enrich": ["canary", "cascade", "on_branch_failure", "stages", "fallback"],
+    "plans.enrich.budget": ["tokens", "usd"],
+    "plans.enrich.branches.phone": ["allow_partial_input", "fallback", "for_each", "min_time", "retry"],
+    "server": ["max_in_flight", "tls"],
+}  # fmt: skip
+
+PLACES = {
+    "": ("routes:", "KEY: {a: 1}\nroutes:"),
+    "workers.phone": ('"phone:50051",', '"phone:50051", KEY: 1,'),
+    "plans.enrich": ("    budget:", "    KEY: []\n    budget:"),
+    "plans.enrich.budget": ("latency: 1s", "latency: 1s, KEY: 3"),
+    "plans.enrich.branches.phone": ("required: true", "required: true, KEY: {}"),
+    "server": ("routes:", "server: {KEY: 3}\nroutes:"),
+}
+
+
+@pytest.mark.parametrize(("section", "key"), [(section, key) for section, keys in AT.items() for key in keys])
+def test_keys_of_later_versions_are_refused_by_name(wrong: Wrong, section: str, key: str) -> None:
+    """One message that says so, at the key."""
+    old, new = PLACES[section]
+    (problem,) = wrong(old, new.replace("KEY", key))
+    assert (problem.path.removeprefix(f"{section}."), problem.message) == (key, f"{key} is not supported by this version")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("effect: read}", "effect: write}", "effect: write"),
+        ("effect: read}", "effect: read, endpoints: opaque}", "endpoints: opaque"),
+        ('"phone:50051"', '"xds:///phone"', "an xds: target"),
+        ("until: all", "until: {predicate: 'true'}", "until: predicate"),
+        ("until: all", "until: {confidence: 0.9}", "until: confidence"),
+        ("until: all", "until: [all, {quiet: 50ms}]", "until: quiet"),
+    ],
+)
+def test_values_of_later_versions_are_refused_by_name(wrong: Wrong, old: str, new: str, message: str) -> None:
+    """The same for values and for the keys of one-key choices."""
+    assert [problem.message for problem in wrong(old, new)] == [f"{message} is not supported by this version"]
+
+
+@pytest.mark.parametrize("merge", sorted(reserved.MERGES))
+@pytest.mark.parametrize("form", ["{}", "{{{}: {{}}}}"])
+def test_merges_of_later_versions_are_refused_by_name(wrong: Wrong, merge: str, form: str) -> None:
+    """With and without options."""
+    (problem,) = wrong("complete: {until: all}", f"merge: {form.format(merge)}")
+    assert problem.message == f"merge: {merge} is not supported by this version"
+
+
+@pytest.mark.parametrize("old", ["required: true", "soft_timeout: 200ms"])
+@pytest.mark.parametrize("key", ["if: branches.phone.confidence < 0.9", 'input: {a: "${branches.phone.output.x}"}'])
+def test_reading_branches_is_refused_by_name(wrong: Wrong, old: str, key: str) -> None:
+    """A read of another branch would make the plan staged."""
+    (problem,) = wrong(old, key)
+    assert problem.message == "reading branches.phone, which makes a plan staged, is not supported by this version"
+
+
+def test_a_plan_that_is_a_cascade_does_not_also_lack_branches(wrong: Wrong) -> None:
+    """What would take the place of `branches` is reported, and nothing else."""
+    text = "version: 1\nworkers: {a: {target: 'a:1', effect: read}}\nplans: {p: {cascade: [{branch: a}]}}\n"
+    assert [str(problem) for problem in wrong(text=text)] == [
+        "f.yaml:3:13 plans.p.cascade: cascade is not supported by this version"
+    ]

@@ -1,0 +1,299 @@
+import pytest
+from opentelemetry.trace import SpanKind
+
+from dispatcher.layers.types import BranchRun
+from dispatcher.model.request import Refusal, Trace
+from dispatcher.wire.span_attributes import address_of
+from dispatcher.wire.spans import Spans, trace_of
+from fanmesh.model.coverage import Coverage, Degraded
+from fanmesh.model.fault import Code, Fault
+from fanmesh.model.outcome import Success
+from fanmesh.model.report import BranchReport, Report
+from fanmesh.model.states import AggregatorMode, AttemptKind, BranchReason, BranchState, CompletedBy
+from fanmesh.model.times import SECOND
+from fanmesh.runtime.tracing import OFF
+from tests.kit.recording import Recorded, Recording
+from tests.kit.story import attempt_of, closed, ended, request_of, run_of
+
+S, R = BranchState, BranchReason
+CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+UNSAMPLED = CALLER[:-2] + "00"
+
+
+class Clock:
+    """Time by hand."""
+
+    now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def sampled(recording: Recording) -> Trace:
+    return trace_of((("traceparent", CALLER), ("tracestate", "a=1")), recording)
+
+
+def play(recording: Recording, run: BranchRun, *fates: Fault | Success | None, state: S, reason: R = R.NONE) -> None:
+    """A branch from start to end, each attempt 10 ns long."""
+    clock = Clock()
+    spans = Spans(recording, clock)
+    spans.request_started(run.request)
+    spans.branch_started(run)
+    for fate in fates:
+        attempt = attempt_of(run, clock.now, AttemptKind.RETRY if run.attempts else AttemptKind.FIRST)
+        spans.attempt_started(attempt)
+        clock.now += 10
+        spans.attempt_ended(ended(attempt, fate, clock.now))
+    spans.branch_ended(closed(run, state, reason))
+
+
+# ---------------------------------------------------------------- the decision
+
+
+def test_without_an_exporter_the_context_is_passed_on_untouched() -> None:
+    """Not recording is no reason to break the trace of those who do: even the sampled flag goes on."""
+    trace = trace_of((("traceparent", CALLER), ("tracestate", "a=1"), ("tracestate", "b=2")), OFF)
+    assert trace == Trace(CALLER, "a=1,b=2", sampled=False)
+    assert trace_of((), OFF) == Trace()
+
+
+def test_a_sampled_caller_makes_a_sampled_child() -> None:
+    """The request's traceparent names its own span in the caller's trace, and remembers the caller's span."""
+    trace = sampled(Recording())
+    assert trace == Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000001-01", "a=1", True, "00f067aa0ba902b7")
+    assert trace.trace_id == CALLER[3:35]
+
+
+def test_an_unsampled_caller_is_respected() -> None:
+    """The parent decides."""
+    assert trace_of((("traceparent", UNSAMPLED),), Recording()) == Trace(UNSAMPLED)
+
+
+def test_a_request_without_context_is_a_root_or_nothing() -> None:
+    """Sampled: a new trace; not sampled: nothing is made up."""
+    assert trace_of((("x", "y"), ("bin", b"z")), Recording()) == Trace(f"00-{0xABC:032x}-{1:016x}-01", "", sampled=True)
+    assert trace_of((), Recording(roots=False)) == Trace()
+
+
+@pytest.mark.parametrize("recorder", [OFF, Recording(roots=False)])
+def test_an_invalid_context_is_not_passed_on(recorder: Recording) -> None:
+    """W3C: if traceparent cannot be parsed, neither it nor tracestate is forwarded."""
+    assert trace_of((("traceparent", "rubbish"), ("tracestate", "a=1")), recorder) == Trace()
+
+
+# ---------------------------------------------------------------- attempts and branches
+
+
+def test_an_unsampled_request_leaves_nothing_behind() -> None:
+    """Its context goes to the worker as it came, and no id and no span is made."""
+    recording = Recording()
+    run = run_of(request_of(Trace(UNSAMPLED, "a=1")))
+    play(recording, run, Success({}), state=S.SUCCEEDED)
+    assert run.attempts[0].metadata == (("traceparent", UNSAMPLED), ("tracestate", "a=1"))
+    assert (run.trace, run.attempts[0].trace, recording.spans, recording.new_span_id()) == (None, None, [], 1)
+
+
+def test_without_context_the_worker_is_told_none() -> None:
+    """An empty header would be invalid."""
+    run = run_of(request_of())
+    play(Recording(), run, Success({}), state=S.SUCCEEDED)
+    assert run.attempts[0].metadata == ()
+
+
+def test_the_first_attempt_is_the_branch() -> None:
+    """One span for both; the worker's parent is that span; links and reports get its id."""
+    recording = Recording()
+    run = run_of(request_of(sampled(recording)))
+    play(recording, run, Success({}), state=S.SUCCEEDED)
+    (span,) = recording.spans
+    assert (span.name, span.kind, span.parent, span.ids.span_id, span.error) == ("branch geo", SpanKind.CLIENT, 1, 2, None)
+    assert run.trace is run.attempts[0].trace
+    assert (run.trace.span_id, run.trace.flags) == ((2).to_bytes(8, "big"), 1)
+    assert run.attempts[0].metadata == (("traceparent", f"{CALLER[:36]}{2:016x}-01"), ("tracestate", "a=1"))
+    assert span.attributes == {
+        "rpc.system.name": "grpc",
+        "rpc.method": "fanmesh.v1.WorkerService/Process",
+        "rpc.response.status_code": "OK",
+        "server.address": "127.0.0.1",
+        "server.port": 50051,
+        "fanmesh.plan": "p",
+        "fanmesh.branch": "geo",
+        "fanmesh.worker": "geo",
+        "fanmesh.branch.state": "SUCCEEDED",
+        "fanmesh.branch.required": False,
+        "fanmesh.branch.weight": 1.0,
+        "fanmesh.attempt.number": 0,
+        "fanmesh.attempt.kind": "first",
+        "fanmesh.attempt.won": True,
+    }
+
+
+def test_a_second_attempt_is_a_child_of_the_branch() -> None:
+    """It has its own span and its own context at the worker; the first keeps its own code."""
+    recording = Recording()
+    run = run_of(request_of(sampled(recording)))
+    play(recording, run, Fault.unavailable("payload?"), Success({}), state=S.SUCCEEDED)
+    retry, branch = recording.spans
+    assert (retry.name, retry.parent, retry.ids.span_id) == ("attempt geo", branch.ids.span_id, 3)
+    assert (retry.start - branch.start, retry.end - retry.start) == (10, 10)
+    assert branch.end - branch.start == 20
+    assert retry.attributes["fanmesh.attempt.kind"] == "retry"
+    assert (retry.attributes["fanmesh.attempt.won"], branch.attributes["fanmesh.attempt.won"]) == (True, False)
+    assert branch.attributes["rpc.response.status_code"] == "UNAVAILABLE"
+    assert branch.attributes["fanmesh.branch.attempts"] == 2
+    assert (branch.error, retry.error) == (None, None)
+    assert f"{3:016x}" in run.attempts[1].metadata[0][1]
+
+
+def test_a_failed_attempt_is_an_error_and_a_cancelled_one_is_not() -> None:
+    """Losers end as cancelled."""
+    recording = Recording()
+    play(recording, run_of(request_of(sampled(recording))), None, Fault.internal(), None, state=S.FAILED, reason=R.WORKER_ERROR)
+    failed, cancelled, _ = recording.spans
+    assert (failed.error, failed.attributes["error.type"]) == ("INTERNAL", "INTERNAL")
+    assert (cancelled.error, cancelled.attributes["rpc.response.status_code"]) == (None, "CANCELLED")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "fate", "code", "error"),
+    [
+        (S.CANCELLED, R.SOFT_TIMEOUT, None, "CANCELLED", None),
+        (S.CANCELLED, R.COMPLETION_MET, None, "CANCELLED", None),
+        (S.CANCELLED, R.LATE, Success({}), "OK", None),
+        (S.PENDING, R.NONE, None, "CANCELLED", None),
+        (S.TIMED_OUT, R.HARD_TIMEOUT, None, "DEADLINE_EXCEEDED", "TIMED_OUT/HARD_TIMEOUT"),
+        (S.TIMED_OUT, R.REQUEST_DEADLINE, None, "DEADLINE_EXCEEDED", "TIMED_OUT/REQUEST_DEADLINE"),
+        (S.FAILED, R.WORKER_ERROR, Fault.not_found("secret"), "NOT_FOUND", "FAILED/WORKER_ERROR"),
+    ],
+)
+def test_endings(state: S, reason: R, fate: Fault | Success | None, code: str, error: str | None) -> None:
+    """Soft and hard timeouts are told apart by state and reason; what we gave up is no error; no error text gets out."""
+    recording = Recording()
+    play(recording, run_of(request_of(sampled(recording))), fate, state=state, reason=reason)
+    (span,) = recording.spans
+    assert span.attributes["fanmesh.branch.state"] == ("CANCELLED" if state is S.PENDING else state.name)
+    assert span.attributes.get("fanmesh.branch.reason", "NONE") == reason.name
+    assert span.attributes["rpc.response.status_code"] == code
+    assert span.error == error
+    assert span.attributes.get("error.type") == (reason.name if error else None)
+    assert "secret" not in str(span)
+
+
+def test_a_branch_that_was_never_sent_has_a_span() -> None:
+    """One span per branch, whatever happens; without a call it says nothing of one."""
+    recording = Recording()
+    play(recording, run_of(request_of(sampled(recording))), state=S.SKIPPED, reason=R.NOT_STARTED_NO_TIME)
+    (span,) = recording.spans
+    assert span.start == span.end
+    assert not any(name.startswith(("rpc.", "server.", "fanmesh.attempt")) for name in span.attributes)
+
+
+def test_a_local_worker_is_no_rpc() -> None:
+    """A coroutine of this process is INTERNAL: a CLIENT without a server would draw a service that does not exist."""
+    recording = Recording()
+    play(recording, run_of(request_of(sampled(recording)), target=""), Success({}), state=S.SUCCEEDED)
+    (span,) = recording.spans
+    assert span.kind is SpanKind.INTERNAL
+    assert "rpc.system.name" not in span.attributes
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [("h:1", ("h", 1)), ("[::1]:50", ("::1", 50)), ("unix:/tmp/s", ("unix:/tmp/s", 0)), ("local", ("local", 0))],
+)
+def test_addresses(address: str, parts: tuple[str, int]) -> None:
+    """Host and port are separate attributes; a path has no port."""
+    assert address_of(address) == parts
+
+
+# ---------------------------------------------------------------- requests
+
+
+def request_span(report: Report | None, refusal: Refusal | None, method: str = "s/m") -> list[Recorded]:
+    recording = Recording()
+    spans = Spans(recording, Clock(), method)
+    request = request_of(sampled(recording), arrived=5)
+    spans.request_started(request)
+    spans.request_ended(request, report, refusal, 25)
+    return recording.spans
+
+
+def a_report(mode: AggregatorMode = AggregatorMode.REMOTE) -> Report:
+    rows = (
+        BranchReport("geo", "geo", S.SUCCEEDED, merged=True, span_id=f"{7:016x}"),
+        BranchReport("mail", "mail", S.FAILED, span_id=f"{8:016x}"),
+    )
+    degraded = Degraded(error=True)
+    return Report("r1", "p", CompletedBy.ALL, Coverage(0.5), rows, degraded, route="default", aggregator_mode=mode)
+
+
+def test_the_request_is_the_callers_child() -> None:
+    """SERVER, named by the plan, from arrival to reply, with the report in a line."""
+    (span,) = request_span(a_report(), None)
+    assert (span.name, span.kind, span.ids.span_id, span.parent) == ("dispatch p", SpanKind.SERVER, 1, 0x00F067AA0BA902B7)
+    assert (span.remote, span.error, span.end - span.start) == (True, None, 20)
+    assert span.ids.tracestate == "a=1"
+    assert span.attributes == {
+        "rpc.system.name": "grpc",
+        "rpc.method": "s/m",
+        "rpc.response.status_code": "OK",
+        "fanmesh.request_id": "r1",
+        "fanmesh.plan": "p",
+        "fanmesh.route": "default",
+        "fanmesh.completed_by": "ALL",
+        "fanmesh.complete": False,
+        "fanmesh.coverage": 0.5,
+        "fanmesh.aggregator_mode": "REMOTE",
+        "fanmesh.degraded": ("error",),
+    }
+
+
+def test_a_merge_in_this_process_is_a_span_with_links() -> None:
+    """A trace reads the same in both modes: the merge is a child of the request and links to what it merged."""
+    merge, request = request_span(a_report(AggregatorMode.EMBEDDED), None)
+    assert (merge.name, merge.parent) == ("aggregate", request.ids.span_id)
+    assert [link.span_id for link in merge.links] == [7]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(Code.UNAVAILABLE, "WHY"), (Code.DEADLINE_EXCEEDED, "WHY"), (Code.NOT_FOUND, None), (Code.CANCELLED, None)],
+)
+def test_only_our_own_failures_are_errors(code: Code, error: str | None) -> None:
+    """What the caller did wrong does not mark a SERVER span. Source: OpenTelemetry's conventions for gRPC."""
+    (span,) = request_span(None, Refusal(code, "WHY", "quotes the input"))
+    assert (span.name, span.error) == ("dispatch", error)
+    assert span.attributes["fanmesh.refusal"] == "WHY"
+    assert span.attributes.get("error.type") == (code.name if error else None)
+    assert "quotes" not in str(span)
+
+
+def test_without_a_server_the_request_is_internal() -> None:
+    """The embedded engine serves nobody."""
+    (span,) = request_span(a_report(), None, method="")
+    assert span.kind is SpanKind.INTERNAL
+    assert "rpc.method" not in span.attributes
+
+
+def test_an_unsampled_request_is_not_recorded() -> None:
+    """Nothing at all."""
+    recording = Recording()
+    spans = Spans(recording, Clock())
+    request = request_of(Trace(UNSAMPLED))
+    spans.request_started(request)
+    spans.request_ended(request, a_report(), None, 1)
+    assert recording.spans == []
+
+
+def test_spans_follow_the_wall_clock_in_steps() -> None:
+    """A correction of the clock moves later requests; jitter below a millisecond moves nothing."""
+    recording, clock = Recording(), Clock()
+    spans = Spans(recording, clock)
+    starts = []
+    for shift in (0, 1000, SECOND):
+        recording.time += shift
+        request = request_of(sampled(recording))
+        spans.request_started(request)
+        spans.request_ended(request, a_report(), None, 1)
+        starts.append(recording.spans[-1].start)
+    assert (starts[1] - starts[0], starts[2] - starts[0]) == (0, SECOND + 1000)
