@@ -15,7 +15,7 @@ def check(parsed: Parsed, local: Collection[str] = ()) -> None:
     """Add to `parsed.problems` whatever does not fit together. `local`: workers that are given as coroutines."""
     if (shape := parsed.shape) is None:
         return
-    workers = {*parsed.names("workers"), *local}
+    workers = list(dict.fromkeys((*parsed.names("workers"), *local)))
     _no_duplicates(shape.attributes, ("attributes",), "attribute", parsed)
     if not workers:
         parsed.complain(("workers",), "there is no worker", "at least one")

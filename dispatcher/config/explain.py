@@ -44,8 +44,6 @@ def section(path: Path) -> type[BaseModel] | None:
             return shape.PlanShape
         case ("plans", _, "branches", _):
             return shape.BranchShape
-        case ("plans", _, "branches", _, "if_missing"):
-            return shape.UseShape
         case ("plans", _, "budget"):
             return shape.BudgetShape
         case ("plans", _, "complete"):
@@ -115,6 +113,10 @@ def explain(error: ErrorDetails, path: Path, document: Document) -> Problem:
             expected = str(context["expected"]).replace("'", "")
             meant = near(value, _WORDS.findall(expected)) if isinstance(value, str) else ""
             return document.problem(path, f"{shown(value)} is not known here{meant}", expected)
+        case "too_short" | "too_long" as kind:
+            most = "least" if kind == "too_short" else "most"
+            bound = context["min_length" if kind == "too_short" else "max_length"]
+            return document.problem(path, f"{shown(value)} of {len(value)} is not allowed", f"at {most} {bound}")
         case "choice":
             return document.problem(path, f"{shown(value)} is not allowed here", error["msg"])
         case kind if kind in KINDS:

@@ -94,7 +94,7 @@ def _cut(value: dict[str, Any], path: Path, *, missing: bool) -> Path:
     A choice goes with its only key, and a list with a wrong item, so that the places of other items stay as in the text.
     """
     if "until" in path[-3:-1]:
-        path = path[: path.index("until") + 1]
+        path = path[:-1] if path[-2] == "until" else path[:-2]
     while path and isinstance(path[-1], int):
         path = path[:-1]
     node: Any = value

@@ -86,6 +86,7 @@ class _Reader:
     def __init__(self, text: str, document: Document) -> None:
         self._events: Iterator[Event] = YAML(typ="safe", pure=True).parse(text)
         self._anchors: dict[str, _Tree] = {}
+        self._left = MAX_VALUES
         self._document = document
 
     def read(self) -> _Tree | None:
@@ -101,6 +102,9 @@ class _Reader:
 
     def _node(self, event: Event, depth: int) -> _Tree:
         mark = _mark(event)
+        self._left -= 1
+        if self._left < 0:
+            raise _StopError(_problem(self._document, mark, (), f"more than {MAX_VALUES} keys and values"))
         if depth > MAX_DEPTH:
             raise _StopError(_problem(self._document, mark, (), f"nested deeper than {MAX_DEPTH} levels"))
         match event:

@@ -10,7 +10,7 @@ from dispatcher.model.reading import Reading, Unreadable
 from dispatcher.model.request import Request
 from fanmesh.model.completion import CompletionRule
 from fanmesh.model.events import FoldNode, Start
-from fanmesh.model.states import BranchReason
+from fanmesh.model.states import BranchReason, IfMissing
 
 R = BranchReason
 
@@ -20,9 +20,14 @@ def is_required(node: Node, request: Request) -> bool:
     return node.required or node.id in request.tightening.required
 
 
+def must_answer(node: Node, request: Request) -> bool:
+    """Whether its failure fails the request: it is required, or the plan says `if_missing: fail`."""
+    return node.if_missing is IfMissing.FAIL or is_required(node, request)
+
+
 def soft_of(node: Node, request: Request, deadlines: Deadlines) -> int | None:
-    """How long the node is waited for after its first send, in ns; None = until it ends. A required one always is."""
-    return None if is_required(node, request) else soft_within(node.soft, deadlines)
+    """How long the node is waited for after its first send, in ns; None = until it ends. One that must answer always is."""
+    return None if must_answer(node, request) else soft_within(node.soft, deadlines)
 
 
 def fate_of(run: BranchRun, engine: Engine) -> BranchReason:

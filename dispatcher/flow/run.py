@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dispatcher.flow.alarms import Alarms, Due, Rank
 from dispatcher.flow.ports import AggregationSession, Engine, Watch
-from dispatcher.flow.prepare import fate_of, is_required, soft_of, start_event
+from dispatcher.flow.prepare import fate_of, must_answer, soft_of, start_event
 from dispatcher.flow.rows import row_of
 from dispatcher.flow.sink import BranchSink, NoSink
 from dispatcher.layers.types import Attempt, BranchRun
@@ -39,7 +39,7 @@ from fanmesh.model.events import (
 )
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Part, Success
-from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy, IfMissing
+from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy
 
 S, R = BranchState, BranchReason
 
@@ -121,8 +121,7 @@ class Run:
             if fate is R.NONE:
                 self._spawn(run)
             else:
-                must = is_required(run.node, self.request) or run.node.if_missing is IfMissing.FAIL
-                run.state, run.reason = at_exclusion(fate, must=must), fate
+                run.state, run.reason = at_exclusion(fate, must=must_answer(run.node, self.request)), fate
                 self._ended_seq[run.index] = self._seq + 1
                 self._log(at, Change(run.node.id, ChangeKind.EXCLUDED, fate))
         self._alarms.arm()
@@ -286,21 +285,27 @@ class Run:
             if ended and ended <= verdict.applied_seq:
                 continue
             outcome, self._ended_seq[run.index] = run.outcome if ended else None, 0
-            started = run.started_at is not None
-            passed = started and self._soft_passed(run, verdict.at)
+            passed = self._soft_passed(run, verdict)
             run.ended_at = self.request.arrived + verdict.at
+            started = run.started_at is not None
             run.state, run.reason = at_verdict(verdict.completed_by, started=started, soft_passed=passed)
             if outcome is not None:
                 self._late(run, outcome)
         self._cancel(range(len(self.runs)))
         self.session.finish()
 
-    def _soft_passed(self, run: BranchRun, at: int) -> bool:
-        """Whether the plan's soft timeout, or the branch's own, has passed at `at`."""
-        if self._soft is not None and at >= self._soft:
-            return True
+    def _soft_passed(self, run: BranchRun, verdict: Verdict) -> bool:
+        """Whether the plan's soft timeout, or the branch's own, had passed when the rule was met.
+
+        At that very instant only if time itself met the rule: endings come before softs.
+        """
+        now = self.request.arrived + verdict.at
+        by_time = verdict.completed_by is CompletedBy.SOFT_TIMEOUT or now == self._grace
+        due = [] if self._soft is None else [self.request.arrived + self._soft]
         soft = soft_of(run.node, self.request, self.deadlines)
-        return soft is not None and run.started_at is not None and self.request.arrived + at >= run.started_at + soft
+        if soft is not None and run.started_at is not None:
+            due.append(run.started_at + soft)
+        return any(at < now or (by_time and at == now) for at in due)
 
     def _cancel(self, branches: range | list[int]) -> None:
         """Cancel these branches where they still run. Nobody waits for them: the reaper owns them until they have ended."""

@@ -54,11 +54,9 @@ def init(directory: Annotated[Path, Parameter(name="DIR")], /, *, output: Output
 
     Overwrites nothing.
 
-    Examples:
-        fanmesh init hello && cd hello && fanmesh dev
-
     Args:
         directory: Where; made if it is not there.
+        output: Text, or one JSON document.
     """
     if there := [name for name in FILES if (directory / name).exists()]:
         raise Stop(f"{directory / there[0]} exists, and is not overwritten", "choose another directory", Exit.USAGE)
@@ -73,5 +71,5 @@ def init(directory: Annotated[Path, Parameter(name="DIR")], /, *, output: Output
     else:
         print(f"wrote {directory}/fanmesh.yaml and {directory}/hello.py; next:\n")
         print(f"  cd {directory}\n  fanmesh dev\n")
-        print("and in another terminal:\n\n  fanmesh call greet -d '{\"name\":\"Ada\"}'")
+        print('and in another terminal:\n\n  fanmesh call greet -d \'{"name":"Ada"}\'')
     return Exit.OK

@@ -12,20 +12,10 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 from fanmesh.cli.ends import Exit, Stop
+from fanmesh.cli.verbs import VERBS
 
-VERBS: Final = {
-    "init": "Write a small project that runs.",
-    "dev": "Run a whole project here: its workers and a dispatcher, restarted as files change.",
-    "serve": "Run the dispatcher.",
-    "aggregate": "Run the aggregator as a service of its own.",
-    "worker": "Run Python functions as a gRPC worker.",
-    "check": "Say everything that is wrong with a configuration.",
-    "explain": "Say what would run for a request, without calling anything.",
-    "call": "Send one request and draw what happened.",
-    "schema": "Print the JSON Schema of fanmesh.yaml, for editors.",
-}
-
-HELP: Final = """One request in, many gRPC services called at once, one merged answer out: on time, and honest about what is missing.
+HELP: Final = """One request in, many gRPC services called at once, one merged answer out: on time, and honest about what is
+missing.
 
 Exit codes: 0 ok · 1 failed · 2 usage · 3 partial (an answer, and something is missing).
 
@@ -50,7 +40,7 @@ def app() -> App:
     """The command line. Its verbs are imported when they are used."""
     made = App(name="fanmesh", help=HELP, help_format="plaintext", version=version, result_action="return_value")
     for position, (verb, text) in enumerate(VERBS.items()):
-        made.command(f"fanmesh.cli.{verb}:{verb}", name=verb, help=text, sort_key=position)
+        made.command(f"fanmesh.cli.{verb}:{verb}", name=verb, help=text.help(), sort_key=position)
     return made
 
 
@@ -58,11 +48,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code. Prints, and never raises for what a user can do."""
     json = wants_json(arguments)
     try:
+        _known(arguments)
         code = app()(complete(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
         verb = next((word for word in arguments if word in VERBS), "")
-        return _say(Stop(str(error).strip(), f"see `{' '.join(filter(None, ('fanmesh', verb)))} --help`", Exit.USAGE), json=json)
+        return _say(Stop(str(error).strip(), f"see `fanmesh {f'{verb} --help'.strip()}`", Exit.USAGE), json=json)
     except Stop as stop:
         return _say(stop, json=json)
     except BrokenPipeError:  # whoever read us has heard enough
@@ -71,6 +62,16 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return code if isinstance(code, int) else Exit.OK
+
+
+def _known(arguments: Sequence[str]) -> None:
+    """Refuse an unknown verb ourselves: the library would import every verb to find the nearest one."""
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
+        from difflib import get_close_matches  # noqa: PLC0415  (errors are rare)
+
+        near = get_close_matches(arguments[0], VERBS, n=1)
+        hint = f"did you mean `fanmesh {near[0]}`?" if near else f"there are: {', '.join(VERBS)}"
+        raise Stop(f"there is no verb {arguments[0]!r}", hint, Exit.USAGE)
 
 
 def complete(arguments: Sequence[str]) -> list[str]:
@@ -89,9 +90,8 @@ def complete(arguments: Sequence[str]) -> list[str]:
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether `-o json` is given, also on a command line that cannot be read: its error must be JSON, too."""
     pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return any(
-        word in {"--output=json", "-o=json", "-ojson"} or (word in {"-o", "--output"} and value == "json") for word, value in pairs
-    )
+    whole = {"--output=json", "-o=json", "-ojson"}
+    return any(word in whole or (word in {"-o", "--output"} and value == "json") for word, value in pairs)
 
 
 def _say(stop: Stop, *, json: bool) -> int:

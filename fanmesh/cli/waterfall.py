@@ -74,7 +74,9 @@ class Row(NamedTuple):
     tone: Tone
 
 
-def render(report: Report, *, width: int = 100, colour: bool = False, title: str | None = None, failed: str | None = None) -> str:
+def render(
+    report: Report, *, width: int = 100, colour: bool = False, title: str | None = None, failed: str | None = None
+) -> str:
     """The picture as lines of at most `width` cells (≥ 60), without a final newline.
 
     `title` stands before the header. `failed`: the status of a call that failed, such as `DEADLINE_EXCEEDED DEADLINE`; a report does
@@ -183,11 +185,15 @@ def _what(branch: BranchReport) -> str:
 
 
 def _attempt(attempt: AttemptReport) -> Row:
-    look = LOOKS[S.SUCCEEDED if attempt.won else S.CANCELLED if attempt.cancelled else S.FAILED if attempt.code else S.SUCCEEDED]
+    look = LOOKS[
+        S.SUCCEEDED if attempt.won else S.CANCELLED if attempt.cancelled else S.FAILED if attempt.code else S.SUCCEEDED
+    ]
     what = "won" if attempt.won else "cancelled" if attempt.cancelled else code_name(attempt.code)
     name = f"└ {attempt.number + 1} {AttemptKind(attempt.kind).name.lower()}"
     end = attempt.started_after + attempt.elapsed
-    return Row("", name, attempt.started_after, end, look.fill, look.mark, time(attempt.elapsed), what, attempt.endpoint, Tone.QUIET)
+    return Row(
+        "", name, attempt.started_after, end, look.fill, look.mark, time(attempt.elapsed), what, attempt.endpoint, Tone.QUIET
+    )
 
 
 def code_name(code: int) -> str:

@@ -110,3 +110,29 @@ def test_a_problem_without_a_text_has_no_line() -> None:
     assert str(Problem("configuration", 0, 0, "plans", "there is no plan", expected="at least one")) == (
         "configuration plans: there is no plan; expected at least one"
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("version: 1", "version: 1\nworker: {}", "worker: unknown key (did you mean 'workers'?)"),
+        ("effect: read}", "effect: read, streams: true}", "workers.phone.streams: unknown key (did you mean 'stream'?)"),
+        ("    budget:", "    merges: first\n    budget:", "plans.enrich.merges: unknown key (did you mean 'merge'?)"),
+        ("latency: 1s", "latncy: 1s", "plans.enrich.budget.latncy: unknown key (did you mean 'latency'?)"),
+        ("until: all", "untl: all", "plans.enrich.complete.untl: unknown key (did you mean 'until'?)"),
+        ("until: all", "grace: {maxi: 1}", "plans.enrich.complete.grace.maxi: unknown key (did you mean 'max'?)"),
+        (
+            "    complete:",
+            "    accept: {success: 1}\n    complete:",
+            "plans.enrich.accept.success: unknown key (did you mean 'min_success'?)",
+        ),
+        ("- {plan: enrich}", "- {plan: enrich, when: 'true'}", "routes[0].when: unknown key"),
+        ("routes:", "server: {port: 1}\nroutes:", "server.port: unknown key"),
+        ("routes:", "server: {limits: {parts: 1MiB}}\nroutes:", "server.limits.parts: unknown key (did you mean 'part'?)"),
+    ],
+)
+def test_unknown_keys_are_refused_in_every_section(wrong: Wrong, old: str, new: str, expected: str) -> None:
+    """Nowhere is an unknown key ignored, and the keys of that section are named."""
+    (problem,) = wrong(old, new)
+    assert f"{problem.path}: {problem.message}" == expected
+    assert problem.expected

@@ -12,7 +12,7 @@ Wrong = Callable[..., list[Problem]]
 
 AT = {
     "": ["access", "cache", "default_policy", "include", "policies", "rollouts", "spend_limits", "tls", "triggers"],
-    "workers.phone": ["balance", "breaker", "descriptors", "estimate", "hedge", "limit", "method", "policy", "price", "reflection", "retry"],
+    "workers.phone": ["balance", "breaker", "descriptors", "estimate", "hedge", "limit", "method", "policy", "price", "retry"],
     "plans.enrich": ["canary", "cascade", "on_branch_failure", "stages", "fallback"],
     "plans.enrich.budget": ["tokens", "usd"],
     "plans.enrich.branches.phone": ["allow_partial_input", "fallback", "for_each", "min_time", "retry"],

@@ -95,7 +95,7 @@ def test_targets_get_their_scheme(written: str, meant: str) -> None:
     ("value", "why"),
     [
         ("geo", "no port"),
-        ("geo:", "no port"),
+        ("geo:", "not a target"),
         ("geo:http", "not a target"),
         ("geo:0", "not a port"),
         ("geo:65536", "not a port"),

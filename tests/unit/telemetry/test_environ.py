@@ -13,7 +13,7 @@ def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("value", "meant"), [("1", True), ("TRUE", True), ("on", True), ("no", False), ("0", False)])
-def test_a_flag_is_read_as_people_write_it(monkeypatch: pytest.MonkeyPatch, value: str, meant: bool) -> None:
+def test_a_flag_is_read_as_people_write_it(monkeypatch: pytest.MonkeyPatch, value: str, *, meant: bool) -> None:
     """Case and the usual words do not matter."""
     monkeypatch.setenv("X", value)
     assert environ.flag("X", default=not meant) is meant

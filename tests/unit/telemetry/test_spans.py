@@ -26,6 +26,7 @@ class Clock:
     now = 0
 
     def __call__(self) -> int:
+        """Now."""
         return self.now
 
 
@@ -33,7 +34,9 @@ def sampled(recording: Recording) -> Trace:
     return trace_of((("traceparent", CALLER), ("tracestate", "a=1")), recording)
 
 
-def play(recording: Recording, run: BranchRun, *fates: Fault | Success | None, state: S, reason: R = R.NONE) -> None:
+def play(
+    recording: Recording, run: BranchRun, *fates: Fault | Success | None, state: BranchState, reason: BranchReason = R.NONE
+) -> None:
     """A branch from start to end, each attempt 10 ns long."""
     clock = Clock()
     spans = Spans(recording, clock)
@@ -166,7 +169,7 @@ def test_a_failed_attempt_is_an_error_and_a_cancelled_one_is_not() -> None:
         (S.FAILED, R.WORKER_ERROR, Fault.not_found("secret"), "NOT_FOUND", "FAILED/WORKER_ERROR"),
     ],
 )
-def test_endings(state: S, reason: R, fate: Fault | Success | None, code: str, error: str | None) -> None:
+def test_endings(state: BranchState, reason: BranchReason, fate: Fault | Success | None, code: str, error: str | None) -> None:
     """Soft and hard timeouts are told apart by state and reason; what we gave up is no error; no error text gets out."""
     recording = Recording()
     play(recording, run_of(request_of(sampled(recording))), fate, state=state, reason=reason)

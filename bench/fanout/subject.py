@@ -1,0 +1,46 @@
+"""The subject: a real dispatcher process over the same worker.
+
+Arguments: the worker's port, the number of branches, the aggregator (`embedded` or its port).
+"""
+
+import asyncio
+import sys
+
+import uvloop
+
+from dispatcher.app import Dispatcher
+from dispatcher.assembly import MERGES
+from dispatcher.config import load_mapping
+from dispatcher.settings import Settings
+from fanmesh.runtime import logs
+from stdin_closed import stdin_closed
+
+
+async def main() -> None:
+    """Serve on a free port until stdin closes."""
+    worker, branches, aggregator = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    names = [f"b{i}" for i in range(branches)]
+    config = load_mapping(
+        {
+            "version": 1,
+            "workers": {name: {"target": f"127.0.0.1:{worker}", "effect": "read"} for name in names},
+            "plans": {"bench": {"budget": {"latency": "1500ms"}, "branches": {name: {} for name in names}}},
+            "server": {
+                "listen": "127.0.0.1:0",
+                "metrics": None,
+                "aggregator": aggregator if aggregator == "embedded" else f"127.0.0.1:{aggregator}",
+            },
+        },
+        MERGES,
+    )
+    dispatcher = Dispatcher(config, Settings())
+    await dispatcher.start()
+    print(dispatcher.port, flush=True)
+    await stdin_closed()
+    await dispatcher.stop()
+
+
+if __name__ == "__main__":
+    logs.configure()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -1,0 +1,45 @@
+"""`fanmesh aggregate`: the aggregator as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import uvloop
+
+from aggregator.app import serve
+from aggregator.settings import LISTEN, Settings
+from fanmesh.cli.arguments import span
+from fanmesh.cli.ends import Exit, Output, Stop
+from fanmesh.cli.say import document
+from fanmesh.cli.tying import Tied, tie
+from fanmesh.runtime import logs
+
+
+def aggregate(*, listen: str = LISTEN, drain: str = "20s", tied: Tied = False, output: Output = "text") -> int:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        listen: host:port; port 0 is any free one.
+        drain: How long running requests may go on after SIGTERM.
+        tied: End when stdin does.
+        output: Text, or one JSON document.
+    """
+    logs.configure()
+    if tied:
+        tie()
+
+    def ready(port: int) -> None:
+        host = listen.rpartition(":")[0]
+        address = listen if host == "unix" else f"{host}:{port}"
+        if output == "json":
+            document({"listen": address, "pid": os.getpid()})
+        else:
+            print(f"aggregator on {address}", flush=True)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(Settings(listen=listen, drain=span(drain, "--drain")), ready))
+    except OSError as error:
+        raise Stop(f"cannot listen on {listen}: {error}", "another process may have it; choose another port") from error
+    return Exit.OK

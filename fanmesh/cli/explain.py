@@ -1,0 +1,148 @@
+"""`fanmesh explain`: what would run, and when at the latest; no worker is called."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+from google.protobuf.json_format import MessageToDict
+
+from fanmesh.cli.bars import Axis, time
+from fanmesh.cli.calling import SERVER, Attributes, Data, Question, explained, question
+from fanmesh.cli.ends import Exit, Output, Stop
+from fanmesh.cli.say import document, table, width
+from fanmesh.cli.waterfall import ratio
+from fanmesh.client import AsyncClient, Client
+from fanmesh.model.states import BranchReason, IfMissing
+from fanmesh.reporting import nanoseconds
+from fanmesh.v1.dispatcher_pb2 import ExplainNode, ExplainResponse
+
+CELLS: Final = 56
+"""Width of the time line."""
+
+
+def explain(
+    plan: Annotated[str, Parameter(name="PLAN")] = "",
+    /,
+    *,
+    config: Path | None = None,
+    server: str | None = None,
+    data: Data = "{}",
+    timeout: str | None = None,
+    attr: Attributes = (),
+    output: Output = "text",
+) -> int:
+    """Ask a running dispatcher, or a configuration file.
+
+    Args:
+        plan: The plan; without it the routes choose.
+        config: A configuration to explain without a dispatcher.
+        server: Where the dispatcher listens; 127.0.0.1:50050 if neither is given.
+        data: The input, which conditions read: JSON, @file, or - for stdin.
+        timeout: The caller's deadline, such as 300ms.
+        attr: An attribute, name=value; may be repeated.
+        output: Text, or one JSON document.
+    """
+    if config is not None and server is not None:
+        raise Stop("--config and --server: one of them", "leave the other out", Exit.USAGE)
+    asked = question(plan, data, attr, timeout)
+    if config is not None:
+        told = asyncio.run(_offline(config, asked))
+    else:
+        with Client(server or SERVER) as client, explained(server or SERVER):
+            told = client.explain(asked.plan, asked.data, **asked.options())
+    if output == "json":
+        document(MessageToDict(told, preserving_proto_field_name=True, always_print_fields_with_no_presence=True))
+    else:
+        _print(told)
+    return Exit.OK
+
+
+async def _offline(file: Path, asked: Question) -> ExplainResponse:
+    """Start a dispatcher of that configuration on a free port and ask it: the same code answers as in production."""
+    from dispatcher.settings import Settings  # noqa: PLC0415  (a caller needs no dispatcher)
+    from fanmesh.cli.loading import load_or_stop  # noqa: PLC0415  (same)
+    from fanmesh.cli.serve import started  # noqa: PLC0415  (same)
+    from fanmesh.runtime import logs  # noqa: PLC0415  (same)
+
+    logs.configure(io.StringIO())
+    config = load_or_stop(file)
+    quiet = replace(config, server=replace(config.server, listen="127.0.0.1:0", metrics=None, aggregator="embedded", drain=0))
+    dispatcher = await started(quiet, Settings(ready_within=0.0))
+    try:
+        async with AsyncClient(f"127.0.0.1:{dispatcher.port}") as client:
+            with explained(str(file)):
+                return await client.explain(asked.plan, asked.data, **asked.options())
+    finally:
+        await dispatcher.stop()
+
+
+def _print(told: ExplainResponse) -> None:
+    route = f" (route: {told.route})" if told.route else ""
+    print(f"plan {told.plan}{route}  config {told.config_version}")
+    total, stop = nanoseconds(told.total), nanoseconds(told.stop)
+    soft = time(nanoseconds(told.soft_timeout)) if told.HasField("soft_timeout") else "none"
+    print(f"T {time(total)} · stop {time(stop)} · soft {soft} · merge {told.merge.kind} · {_completion(told)}\n")
+    rows = [[*_words(node), _why(node)] for node in told.nodes]
+    table(("branch", "worker", "endpoints", "deadline", "soft", "sla", "weight", "if missing", ""), rows)
+    for node in told.nodes:
+        if node.condition:
+            print(f"  {node.branch} if {node.condition}"[: width()])
+    if layers := {" → ".join(node.layers) for node in told.nodes}:
+        print("\n".join(f"each call: {text}" for text in sorted(layers)))
+    print(f"\n{timeline(told)}")
+
+
+def _completion(told: ExplainResponse) -> str:
+    rule = MessageToDict(told.completion, preserving_proto_field_name=True)
+    floor = f"at least {rule['min_success']} answers" if rule.get("min_success") else "no answer needed"
+    coverage = f", coverage {ratio(rule['min_coverage'])}" if rule.get("min_coverage") else ""
+    return f"floor: {floor}{coverage}"
+
+
+def _words(node: ExplainNode) -> list[str]:
+    def span(field: str) -> str:
+        return time(nanoseconds(getattr(node, field))) if node.HasField(field) else "–"  # type: ignore[arg-type]  # by name
+
+    required = " (required)" if node.required else ""
+    endpoints = "\n".join(node.endpoints) or f"none ({node.target})"
+    missing = IfMissing(node.if_missing or IfMissing.SKIP).name.lower()
+    weight = f"{node.weight:g}"
+    return [
+        node.branch + required,
+        node.worker,
+        endpoints,
+        span("deadline"),
+        span("soft_timeout"),
+        span("sla"),
+        weight,
+        missing,
+    ]
+
+
+def _why(node: ExplainNode) -> str:
+    return "" if node.runs else f"skipped: {BranchReason(node.reason).name}"
+
+
+def timeline(told: ExplainResponse) -> str:
+    """How long each branch may take: solid while it is waited for, then light until its deadline; and where the request ends."""
+    total, stop = nanoseconds(told.total), nanoseconds(told.stop)
+    axis = Axis(total, CELLS)
+    lead = max([len(node.branch) for node in told.nodes] + [len("request")]) + 2
+    lines = [f"{'':<{lead}}{axis.ruler()}".rstrip()]
+    for node in told.nodes:
+        deadline = nanoseconds(node.deadline)
+        soft = nanoseconds(node.soft_timeout) if node.HasField("soft_timeout") and not node.required else deadline
+        if node.runs:
+            waited = axis.bar(0, min(soft, deadline), "━", "┤").rstrip()
+            bar = waited + axis.bar(0, deadline, "░", "┃").rstrip()[len(waited) :]
+        else:
+            bar = "· not sent"
+        lines.append(f"{node.branch:<{lead}}{bar}")
+    ending = axis.bar(0, stop, "─", "┃").rstrip()
+    lines.append(f"{'request':<{lead}}{ending}{axis.bar(0, total, '╌', '┃').rstrip()[len(ending) :]}  stop {time(stop)}")
+    return "\n".join(lines)

@@ -1,0 +1,103 @@
+"""`fanmesh serve CONFIG`: the dispatcher."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Final
+
+import uvloop
+from cyclopts import Parameter
+
+from dispatcher.app import Dispatcher
+from dispatcher.config import Config, ConfigErrors
+from dispatcher.settings import Settings
+from fanmesh.cli.check import summary
+from fanmesh.cli.ends import Exit, Output, Stop
+from fanmesh.cli.loading import load, load_or_stop
+from fanmesh.cli.say import document
+from fanmesh.cli.watching import changes
+from fanmesh.runtime import logs
+from fanmesh.runtime.logs import logger
+
+MOUNTED: Final = "..data"
+"""The link that Kubernetes moves when a mounted ConfigMap changes."""
+
+
+def serve(
+    config: Annotated[Path, Parameter(name="CONFIG")] = Path("fanmesh.yaml"),
+    /,
+    *,
+    listen: str | None = None,
+    metrics: str | None = None,
+    watch: bool = True,
+    output: Output = "text",
+) -> int:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        config: The configuration.
+        listen: host:port in the place of `server.listen`; port 0 is any free one.
+        metrics: host:port in the place of `server.metrics`.
+        watch: Reload when the file changes.
+        output: Text, or one JSON document.
+    """
+    logs.configure()
+    loaded = load_or_stop(config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(loaded, config, Settings(listen=listen, metrics=metrics), watch=watch, output=output))
+    return Exit.OK
+
+
+async def started(config: Config, settings: Settings) -> Dispatcher:
+    """A running dispatcher. Stop if an address is taken."""
+    dispatcher = Dispatcher(config, settings)
+    try:
+        await dispatcher.start()
+    except OSError as error:
+        await dispatcher.stop()
+        address = settings.listen or config.server.listen
+        metrics = settings.metrics or config.server.metrics or "-"
+        raise Stop(
+            f"cannot listen: {error.strerror or error}",
+            f"another process may have {address} or {metrics} (metrics); end it, or change `server:` in the configuration",
+        ) from error
+    return dispatcher
+
+
+async def _serve(config: Config, file: Path, settings: Settings, *, watch: bool, output: str) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    dispatcher = await started(config, settings)
+    try:
+        host = (settings.listen or config.server.listen).rpartition(":")[0]
+        address = config.server.listen if host == "unix" else f"{host}:{dispatcher.port}"
+        if output == "json":
+            document({"listen": address, "metrics_port": dispatcher.metrics_port, "config": config.version, "pid": os.getpid()})
+        else:
+            print(f"dispatcher on {address}: {summary(config)}", flush=True)
+        watching = asyncio.ensure_future(_reload(dispatcher, file)) if watch else None
+        await stop.wait()
+        if watching is not None:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+    finally:
+        await dispatcher.stop()
+
+
+async def _reload(dispatcher: Dispatcher, file: Path) -> None:
+    log = logger("reload")
+    async for _ in changes([file.parent], lambda changed: changed.name in {file.name, MOUNTED}):
+        try:
+            config = load(file)
+        except (ConfigErrors, Stop) as error:
+            log.warning("configuration not changed", why=str(error))
+            continue
+        if config.version != dispatcher.config.version:
+            await dispatcher.reload(config)

@@ -1,0 +1,107 @@
+"""Every phase with every thing that can happen in it, on times in ms."""
+
+import pytest
+
+from dispatcher.policies.failover import Decision, Failover, FallBack, Phase, Wait, Why
+from fanmesh.model.times import MS
+
+STOP, END = 1000 * MS, 1040 * MS
+RESULT_BY = STOP + 20 * MS
+"""Half the reserve after stop."""
+
+
+def made(phase: Phase) -> Failover:
+    """One in that phase, with event 1 fed at 0 and, but for OPEN, judged at 500 ms."""
+    failover = Failover(STOP, END)
+    failover.fed(1, 0)
+    if phase is not Phase.OPEN:
+        failover.judged(500 * MS)
+    if phase is Phase.OVER:
+        failover.over()
+    return failover
+
+
+TABLE: list[tuple[Phase, str, Phase, Decision]] = [
+    (Phase.OPEN, "nothing", Phase.OPEN, Wait(250 * MS)),
+    (Phase.OPEN, "fed", Phase.OPEN, Wait(250 * MS)),
+    (Phase.OPEN, "acked", Phase.OPEN, Wait(RESULT_BY)),
+    (Phase.OPEN, "judged", Phase.JUDGED, Wait(30 * MS)),
+    (Phase.OPEN, "over", Phase.OVER, None),
+    (Phase.JUDGED, "nothing", Phase.JUDGED, Wait(520 * MS)),
+    (Phase.JUDGED, "fed", Phase.JUDGED, Wait(520 * MS)),
+    (Phase.JUDGED, "acked", Phase.JUDGED, Wait(520 * MS)),
+    (Phase.JUDGED, "judged", Phase.JUDGED, Wait(520 * MS)),
+    (Phase.JUDGED, "over", Phase.OVER, None),
+    (Phase.OVER, "nothing", Phase.OVER, None),
+    (Phase.OVER, "fed", Phase.OVER, None),
+    (Phase.OVER, "acked", Phase.OVER, None),
+    (Phase.OVER, "judged", Phase.OVER, None),
+    (Phase.OVER, "over", Phase.OVER, None),
+]
+
+
+@pytest.mark.parametrize(("before", "event", "after", "decision"), TABLE, ids=[f"{row[0].name}-{row[1]}" for row in TABLE])
+def test_each_event_in_each_phase(before: Phase, event: str, after: Phase, decision: Decision) -> None:
+    """The table of the state machine, complete: what happens at 10 ms, and what is to be done then."""
+    failover = made(before)
+    match event:
+        case "fed":
+            failover.fed(2, 10 * MS)
+        case "acked":
+            failover.acked(1)
+        case "judged":
+            failover.judged(10 * MS)
+        case "over":
+            failover.over()
+    assert failover.phase is after
+    assert failover.decide(10 * MS) == decision
+
+
+@pytest.mark.parametrize(("fed_at", "limit"), [(0, 250), (40, 250), (440, 150), (640, 100), (940, 100)])
+def test_silence_is_a_quarter_of_what_remained_within_100_and_250_ms(fed_at: int, limit: int) -> None:
+    """An event may stay unacknowledged for clamp(remaining / 4, 100 ms, 250 ms), and not 1 ns longer."""
+    failover = Failover(1040 * MS, 1040 * MS)
+    failover.fed(7, fed_at * MS)
+    due = min(fed_at + limit, 1040) * MS
+    assert failover.decide(due - 1) == Wait(due)
+    assert failover.decide(due) == FallBack(Why.SILENT if due < 1040 * MS else Why.NO_RESULT)
+
+
+def test_the_oldest_unacknowledged_event_counts() -> None:
+    """An acknowledgement of the first does not excuse the second, and one of an older event changes nothing."""
+    failover = Failover(STOP, END)
+    failover.fed(1, 0)
+    failover.fed(2, 30 * MS)
+    failover.acked(1)
+    failover.acked(1)
+    assert failover.decide(0) == Wait(280 * MS)
+    failover.acked(9)
+    assert failover.decide(STOP) == Wait(RESULT_BY)
+
+
+def test_a_result_is_due_half_the_reserve_after_stop() -> None:
+    """Everything acknowledged and no result: the other half of the reserve is for the replay."""
+    failover = Failover(STOP, END)
+    assert failover.decide(RESULT_BY - 1) == Wait(RESULT_BY)
+    assert failover.decide(RESULT_BY) == FallBack(Why.NO_RESULT)
+
+
+def test_a_result_is_due_half_the_reserve_after_the_verdict() -> None:
+    """A verdict without a result is as good as none; a verdict after stop does not move the limit out."""
+    early, late = Failover(STOP, END), Failover(STOP, END)
+    early.judged(100 * MS)
+    late.judged(RESULT_BY - 1)
+    assert early.decide(120 * MS) == FallBack(Why.NO_RESULT)
+    assert late.decide(RESULT_BY) == FallBack(Why.NO_RESULT)
+
+
+def test_without_a_reserve_the_result_is_due_at_stop() -> None:
+    """`merge_reserve: 0` leaves no time to wait, only the replay."""
+    assert Failover(END, END).decide(END) == FallBack(Why.NO_RESULT)
+
+
+def test_the_limit_on_acknowledgements_can_be_switched_off() -> None:
+    """Then only the result is waited for."""
+    failover = Failover(STOP, END, acks=False)
+    failover.fed(1, 0)
+    assert failover.decide(STOP) == Wait(RESULT_BY)
