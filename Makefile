@@ -51,7 +51,7 @@ cov: .venv/.dev ## All tests with branch coverage: 100 % of the pure parts, 90 %
 	@$(BIN)/coverage report --fail-under=90
 
 bench: .venv/.dev ## Measure: CPU per request against a bare gather; results in bench/results
-	@$(BIN)/python bench/run.py
+	@$(BIN)/python bench/fanout/run.py
 
 # ---------------------------------------------------------------- gates
 

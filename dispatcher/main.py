@@ -12,7 +12,7 @@ from dispatcher.app import Dispatcher
 from dispatcher.assembly import MERGES
 from dispatcher.config import Config, ConfigErrors, load_file
 from dispatcher.settings import Settings
-from fanmesh.runtime import logs
+from fanmesh.runtime import heap, logs
 
 
 async def serve(config: Config, settings: Settings, ready: Callable[[Dispatcher], None] | None = None) -> None:
@@ -24,6 +24,7 @@ async def serve(config: Config, settings: Settings, ready: Callable[[Dispatcher]
     dispatcher = Dispatcher(config, settings)
     try:
         await dispatcher.start()
+        heap.settle()
         if ready is not None:
             ready(dispatcher)
         await stop.wait()

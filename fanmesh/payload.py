@@ -20,7 +20,7 @@ from fanmesh.model.values import Opaque, Value
 from fanmesh.structs import from_struct, to_struct
 from fanmesh.v1.payload_pb2 import Blob, Payload
 
-__all__ = ["Box", "Kind", "PayloadError", "adapt", "encode", "from_value", "parse", "plain", "to_value"]
+__all__ = ["Box", "Kind", "PayloadError", "adapt", "encode", "from_value", "parse", "plain", "to_value", "varint"]
 
 
 @unique
@@ -114,7 +114,7 @@ class Box:
     Most values only pass through: opening one to close it again is the largest cost that a hop could have.
     """
 
-    __slots__ = ("_error", "_opened", "_payload", "_value", "_wire")
+    __slots__ = ("_error", "_field", "_opened", "_payload", "_value", "_wire")
 
     def __init__(self, payload: Payload | None, value: Value = None) -> None:
         self._payload = payload
@@ -122,6 +122,7 @@ class Box:
         self._opened = 0
         self._error: PayloadError | None = None
         self._wire: dict[Kind, bytes] = {}
+        self._field: bytes | None = None
 
     @classmethod
     def of(cls, value: Value) -> Box:
@@ -165,6 +166,16 @@ class Box:
             wire = self._wire[kind] = self.payload(kind).SerializeToString()
         return wire
 
+    def field(self, tag: bytes) -> bytes:
+        """The payload, in the encoding in which it came, as a serialised field of another message; made once.
+
+        `tag` is the field's tag, length-delimited, and the same in every call.
+        """
+        if self._field is None:
+            wire = self.wire(self.kind)
+            self._field = b"".join((tag, varint(len(wire)), wire))
+        return self._field
+
     def _passes(self, kind: Kind) -> bool:
         body = None if self._payload is None else self._payload.WhichOneof("body")
         match body:
@@ -174,3 +185,13 @@ class Box:
                 return kind is Kind.JSON
             case _:
                 return True
+
+
+def varint(number: int) -> bytes:
+    """A protobuf varint; `number` ≥ 0."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

@@ -12,7 +12,7 @@ from dispatcher.app import Dispatcher
 from dispatcher.assembly import MERGES
 from dispatcher.config import load_mapping
 from dispatcher.settings import Settings
-from fanmesh.runtime import logs
+from fanmesh.runtime import heap, logs
 from stdin_closed import stdin_closed
 
 
@@ -35,6 +35,7 @@ async def main() -> None:
     )
     dispatcher = Dispatcher(config, Settings())
     await dispatcher.start()
+    heap.settle()
     print(dispatcher.port, flush=True)
     await stdin_closed()
     await dispatcher.stop()

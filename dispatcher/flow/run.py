@@ -40,6 +40,7 @@ from fanmesh.model.events import (
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Part, Success
 from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy
+from fanmesh.model.usage import NOTHING
 
 S, R = BranchState, BranchReason
 
@@ -202,15 +203,17 @@ class Run:
         run.state, run.reason, run.ended_at = state, reason, self.request.arrived + at
         self._ended_seq[run.index] = self._seq + 1
         attempt = run.attempts[-1] if run.attempts else None
+        number = attempt.number if attempt is not None else 0
         span_id, flags = _span_of(run, attempt)
-        end = End(
-            run.node.id, attempt.number if attempt else 0, state, reason, None, streamed, span_id=span_id, trace_flags=flags
-        )
-        match run.outcome:
-            case Success(value, confidence, usage):
-                end = end._replace(value=None if streamed else value, confidence=confidence, usage=usage)
-            case Fault(code=code, detail=detail):
-                end = end._replace(code=int(code), detail=detail)
+        outcome = run.outcome
+        if isinstance(outcome, Success):
+            value = None if streamed else outcome.value
+            end = End(
+                run.node.id, number, state, reason, value, streamed, outcome.confidence, outcome.usage, 0, "", span_id, flags
+            )
+        else:
+            code, detail = (0, "") if outcome is None else (int(outcome.code), outcome.detail)
+            end = End(run.node.id, number, state, reason, None, streamed, None, NOTHING, code, detail, span_id, flags)
         self._log(at, end)
         self._show(run, self.request.arrived + at)
 

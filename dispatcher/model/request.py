@@ -28,6 +28,13 @@ class Trace(NamedTuple):
         """32 hex digits, or empty."""
         return self.traceparent[3:35]
 
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What every worker is sent as it came. Empty if the request is sampled: each attempt has its own context then."""
+        if self.sampled or not self.traceparent:
+            return ()
+        head = (("traceparent", self.traceparent),)
+        return (*head, ("tracestate", self.tracestate)) if self.tracestate else head
+
 
 @dataclass(frozen=True, slots=True)
 class Tightening:
@@ -46,7 +53,7 @@ LOOSE = Tightening()
 class Request:
     """One request. `arrived` is the clock's time in ns; `remaining` ns until the caller's deadline, None = it has none.
 
-    `hops`: how many dispatchers it has passed. `criticality` travels to the workers as it came.
+    `headers` go to every worker as they are. `wire` is whatever the leaf wants to serialise only once per request.
     """
 
     id: str
@@ -58,9 +65,9 @@ class Request:
     tightening: Tightening = LOOSE
     emit: EmitMode = EmitMode.FINAL
     min_interval: int = 0
-    hops: int = 0
-    criticality: str = "CRITICAL"
     trace: Trace = Trace()
+    headers: tuple[tuple[str, str], ...] = ()
+    wire: bytes | None = None
 
 
 class Refusal(NamedTuple):

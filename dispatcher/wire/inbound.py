@@ -23,6 +23,9 @@ M = TypeVar("M", bound=Message)
 
 CRITICALITIES: Final = frozenset({"CRITICAL", "SHEDDABLE"})
 
+TRAVELLING: Final = frozenset({"fanmesh-request-id", "fanmesh-criticality", "fanmesh-hops"})
+"""Metadata of the caller that goes on to the workers."""
+
 
 class Unacceptable(Exception):  # noqa: N818  (what the request is, not an error of ours)
     """The request cannot be taken."""
@@ -69,19 +72,25 @@ def request_of(
         except Malformed as error:
             raise Unacceptable("input.json", str(error)) from None
     remaining = call.time_remaining()
+    headers = {key: told for key, told in call.metadata if key in TRAVELLING}
+    request_id = str(headers.get("fanmesh-request-id") or "") or uuid.uuid4().hex
     return Request(
-        id=call.header("fanmesh-request-id") or uuid.uuid4().hex,
+        id=request_id,
         plan=message.plan,
         input=box,
         arrived=arrived,
-        attributes=_attributes(message.attributes, catalogue),
+        attributes=_attributes(message.attributes, catalogue) if message.attributes else {},
         remaining=None if remaining is None else int(remaining * SECOND),
         tightening=_tightening(message),
         emit=emit,
         min_interval=min_interval,
-        hops=_hops(call),
-        criticality=_criticality(call),
         trace=trace,
+        headers=(
+            ("fanmesh-request-id", request_id),
+            ("fanmesh-criticality", _criticality(str(headers.get("fanmesh-criticality") or "CRITICAL"))),
+            ("fanmesh-hops", _hops(str(headers.get("fanmesh-hops") or "0"))),
+            *trace.headers(),
+        ),
     )
 
 
@@ -122,17 +131,14 @@ def _tightening(message: dispatcher_pb2.DispatchRequest) -> Tightening:
     return Tightening(latency or None, accept.min_success, accept.min_coverage, frozenset(accept.required))
 
 
-def _hops(call: ServerCall) -> int:
-    told = call.header("fanmesh-hops")
-    if not told:
-        return 0
-    if not told.isdecimal():
-        raise Unacceptable("fanmesh-hops", f"{told!r} is not a number")
-    return int(told)
+def _hops(told: str) -> str:
+    """One more than the caller says."""
+    if not (told.isascii() and told.isdecimal() and len(told) < 4):
+        raise Unacceptable("fanmesh-hops", f"{told!r} is not a number below 1000")
+    return str(int(told) + 1)
 
 
-def _criticality(call: ServerCall) -> str:
-    told = call.header("fanmesh-criticality") or "CRITICAL"
+def _criticality(told: str) -> str:
     if told not in CRITICALITIES:
         raise Unacceptable("fanmesh-criticality", f"{told!r} is none of {', '.join(sorted(CRITICALITIES))}")
     return told

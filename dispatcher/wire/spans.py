@@ -94,9 +94,7 @@ class Spans(Nobody):
         run = attempt.run
         trace = run.request.trace
         if not trace.sampled:
-            if trace.traceparent:
-                attempt.metadata = headers(trace.traceparent, trace.tracestate)
-            return
+            return  # the context goes on as it came, with the request's headers
         mark: Mark = run.trace if attempt is run.attempts[0] else self._mark(run.trace.flags)
         attempt.trace = mark
         attempt.metadata = headers(f"{trace.traceparent[:36]}{mark.span_id.hex()}{trace.traceparent[52:55]}", trace.tracestate)

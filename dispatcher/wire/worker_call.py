@@ -7,7 +7,7 @@ protobuf message is the concatenation of its fields. With fifty branches and a l
 from __future__ import annotations
 
 import asyncio
-from math import isfinite
+from functools import lru_cache
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -18,8 +18,10 @@ from dispatcher.model.limits import Limits
 from dispatcher.wire.faults import fault_of, invalid, too_large
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Part, Success
+from fanmesh.model.states import AttemptKind
 from fanmesh.model.times import seconds
 from fanmesh.model.usage import NOTHING, Usage
+from fanmesh.model.values import Value
 from fanmesh.payload import Box, PayloadError, to_value
 from fanmesh.transport.port import Channel, Metadata, RpcError
 from fanmesh.v1 import worker_pb2
@@ -65,12 +67,12 @@ class GrpcEndpoint:
             return invalid("the answer is not a ProcessResponse")
         except PayloadError as error:
             return invalid(f"output: {error}")
-        return _success(message, Success(value, labels=dict(message.labels) if message.labels else None))
+        return _success(message, value, None, NOTHING, None)
 
     async def _stream(self, attempt: Attempt, sink: Sink, left: float) -> Outcome:
         stream = self._channel.stream(PROCESS_STREAM, request_bytes(attempt), timeout=left, metadata=metadata_of(attempt))
         total = count = 0
-        last = Success(None, labels={})
+        last = Success(None)
         try:
             async for raw in stream:
                 total += len(raw)
@@ -96,11 +98,9 @@ class GrpcEndpoint:
             return invalid(f"part {seq} is not a ProcessStreamResponse")
         except PayloadError as error:
             return invalid(f"part {seq}: {error}")
-        outcome = _success(message, last)
+        outcome = _success(message, None, last.confidence, last.usage, last.labels)
         if isinstance(outcome, Fault):
             return outcome
-        if message.labels:
-            outcome = outcome._replace(labels={**(last.labels or {}), **message.labels})
         replace = message.mode == worker_pb2.PART_MODE_REPLACE
         gate = sink.part(Part(value, replace, seq, outcome.confidence, len(raw)), attempt)
         match gate:
@@ -115,63 +115,65 @@ class GrpcEndpoint:
         return outcome
 
 
-def _success(message: worker_pb2.ProcessResponse | worker_pb2.ProcessStreamResponse, last: Success) -> Success | Fault:
-    """`last` with the confidence and usage that the message gives."""
-    confidence, usage = last.confidence, last.usage
+def _success(
+    message: worker_pb2.ProcessResponse | worker_pb2.ProcessStreamResponse,
+    value: Value,
+    confidence: float | None,
+    usage: Usage,
+    labels: dict[str, str] | None,
+) -> Success | Fault:
+    """An answer with what the message says about it, or with what was said before."""
     if message.HasField("confidence"):
         confidence = message.confidence
-        if not (isfinite(confidence) and 0.0 <= confidence <= 1.0):
+        if not 0.0 <= confidence <= 1.0:  # NaN too
             return invalid(f"confidence: {confidence} is not in [0, 1]")
     if message.HasField("usage"):
         told = message.usage
-        if min(told.input_tokens, told.output_tokens, told.cost_usd_micros) < 0:
+        if told.input_tokens < 0 or told.output_tokens < 0 or told.cost_usd_micros < 0:
             return invalid("usage: negative amounts")
-        usage = Usage(told.input_tokens, told.output_tokens, told.cost_usd_micros) or NOTHING
-    if confidence is last.confidence and usage is last.usage:
-        return last
-    return last._replace(confidence=confidence, usage=usage)
+        usage = Usage(told.input_tokens, told.output_tokens, told.cost_usd_micros)
+    if message.labels:
+        labels = {**(labels or {}), **message.labels}
+    return Success(value, confidence, usage, labels)
 
 
 def request_bytes(attempt: Attempt) -> bytes:
     """A serialised ProcessRequest (or ProcessStreamRequest: the same fields)."""
     run = attempt.run
-    request, node = run.request, run.node
-    head = worker_pb2.ProcessRequest(request_id=request.id, plan=run.plan.name, branch=node.id, attempt=attempt.number)
-    for name in node.worker.attributes:
-        if (value := request.attributes.get(name)) is not None:
-            head.attributes[name] = value
-    carried = input_bytes(run.input)
-    return b"".join((head.SerializeToString(), INPUT_TAG, varint(len(carried)), carried))
-
-
-def input_bytes(carried: object) -> bytes:
-    """The serialised Payload of an input, in the encoding in which it came."""
+    request, carried = run.request, run.input
     if not isinstance(carried, Box):
         raise TypeError(f"an input that is no Box: {carried!r}")
-    return carried.wire(carried.kind)
+    identity = request.wire
+    if identity is None:
+        identity = request.wire = worker_pb2.ProcessRequest(request_id=request.id).SerializeToString()
+    parts = [identity, _place(run.plan.name, run.node.id), carried.field(INPUT_TAG)]
+    if run.node.worker.attributes or attempt.number:
+        parts.append(_particulars(attempt).SerializeToString())
+    return b"".join(parts)
 
 
-def varint(number: int) -> bytes:
-    """A protobuf varint."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+@lru_cache(4096)
+def _place(plan: str, branch: str) -> bytes:
+    """The part of a request that is the same for every request of a branch."""
+    return worker_pb2.ProcessRequest(plan=plan, branch=branch).SerializeToString()
+
+
+def _particulars(attempt: Attempt) -> worker_pb2.ProcessRequest:
+    message = worker_pb2.ProcessRequest(attempt=attempt.number)
+    given = attempt.run.request.attributes
+    for name in attempt.run.node.worker.attributes:
+        if (value := given.get(name)) is not None:
+            message.attributes[name] = value
+    return message
 
 
 def metadata_of(attempt: Attempt) -> Metadata:
     """What every attempt carries beside the message."""
     run = attempt.run
-    request = run.request
-    head: tuple[tuple[str, str], ...] = (
-        ("fanmesh-request-id", request.id),
-        ("fanmesh-worker", run.node.worker.name),
-        ("fanmesh-attempt-kind", attempt.kind.name.lower()),
-        ("fanmesh-criticality", request.criticality),
-        ("fanmesh-hops", str(request.hops + 1)),
-    )
-    if attempt.number:
-        head = (*head, ("grpc-previous-rpc-attempts", str(attempt.number)))
-    return head + attempt.metadata
+    headers = run.request.headers + _headers(run.node.worker.name, attempt.kind) + attempt.metadata
+    return (*headers, ("grpc-previous-rpc-attempts", str(attempt.number))) if attempt.number else headers
+
+
+@lru_cache(4096)
+def _headers(worker: str, kind: AttemptKind) -> tuple[tuple[str, str], ...]:
+    return (("fanmesh-worker", worker), ("fanmesh-attempt-kind", kind.name.lower()))

@@ -23,6 +23,11 @@ def time(ns: int) -> str:
     return f"{ns / MS:.0f} ms" if ns < 10 * SECOND else f"{ns / SECOND:.1f} s"
 
 
+def ratio(value: float) -> str:
+    """Two digits, rounded down: 0.999 must not read as everything."""
+    return f"{int(value * 100 + 1e-9) / 100:.2f}"
+
+
 class Axis(NamedTuple):
     """`span` ns from the left edge to the right one, over `cells` characters."""
 

@@ -11,11 +11,10 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from google.protobuf.json_format import MessageToDict
 
-from fanmesh.cli.bars import Axis, time
+from fanmesh.cli.bars import Axis, ratio, time
 from fanmesh.cli.calling import SERVER, Attributes, Data, Question, explained, question
 from fanmesh.cli.ends import Exit, Output, Stop
 from fanmesh.cli.say import document, table, width
-from fanmesh.cli.waterfall import ratio
 from fanmesh.client import AsyncClient, Client
 from fanmesh.model.states import BranchReason, IfMissing
 from fanmesh.reporting import nanoseconds
@@ -23,6 +22,8 @@ from fanmesh.v1.dispatcher_pb2 import ExplainNode, ExplainResponse
 
 CELLS: Final = 56
 """Width of the time line."""
+
+MISSING: Final = {IfMissing.SKIP: "left out", IfMissing.USE: "a default", IfMissing.FAIL: "the call fails"}
 
 
 def explain(
@@ -87,8 +88,8 @@ def _print(told: ExplainResponse) -> None:
     total, stop = nanoseconds(told.total), nanoseconds(told.stop)
     soft = time(nanoseconds(told.soft_timeout)) if told.HasField("soft_timeout") else "none"
     print(f"T {time(total)} · stop {time(stop)} · soft {soft} · merge {told.merge.kind} · {_completion(told)}\n")
-    rows = [[*_words(node), _why(node)] for node in told.nodes]
-    table(("branch", "worker", "endpoints", "deadline", "soft", "sla", "weight", "if missing", ""), rows)
+    rows = [_words(node) for node in told.nodes]
+    table(("branch", "endpoints", "deadline", "soft", "sla", "weight", "if missing", "runs"), rows)
     for node in told.nodes:
         if node.condition:
             print(f"  {node.branch} if {node.condition}"[: width()])
@@ -106,30 +107,17 @@ def _completion(told: ExplainResponse) -> str:
 
 def _words(node: ExplainNode) -> list[str]:
     def span(field: str) -> str:
-        return time(nanoseconds(getattr(node, field))) if node.HasField(field) else "–"  # type: ignore[arg-type]  # by name
+        return time(nanoseconds(getattr(node, field))) if node.HasField(field) else "–"
 
-    required = " (required)" if node.required else ""
+    name = node.branch if node.worker == node.branch else f"{node.branch} ← {node.worker}"
     endpoints = "\n".join(node.endpoints) or f"none ({node.target})"
-    missing = IfMissing(node.if_missing or IfMissing.SKIP).name.lower()
-    weight = f"{node.weight:g}"
-    return [
-        node.branch + required,
-        node.worker,
-        endpoints,
-        span("deadline"),
-        span("soft_timeout"),
-        span("sla"),
-        weight,
-        missing,
-    ]
-
-
-def _why(node: ExplainNode) -> str:
-    return "" if node.runs else f"skipped: {BranchReason(node.reason).name}"
+    missing = "the call fails" if node.required else MISSING[IfMissing(node.if_missing or IfMissing.SKIP)]
+    runs = "yes" if node.runs else BranchReason(node.reason).name
+    return [name, endpoints, span("deadline"), span("soft_timeout"), span("sla"), f"{node.weight:g}", missing, runs]
 
 
 def timeline(told: ExplainResponse) -> str:
-    """How long each branch may take: solid while it is waited for, then light until its deadline; and where the request ends."""
+    """How long each branch may take: solid while it is waited for, light until its deadline; and where the request ends."""
     total, stop = nanoseconds(told.total), nanoseconds(told.stop)
     axis = Axis(total, CELLS)
     lead = max([len(node.branch) for node in told.nodes] + [len("request")]) + 2
@@ -144,5 +132,6 @@ def timeline(told: ExplainResponse) -> str:
             bar = "· not sent"
         lines.append(f"{node.branch:<{lead}}{bar}")
     ending = axis.bar(0, stop, "─", "┃").rstrip()
-    lines.append(f"{'request':<{lead}}{ending}{axis.bar(0, total, '╌', '┃').rstrip()[len(ending) :]}  stop {time(stop)}")
+    reserve = axis.bar(0, total, "╌", "│").rstrip()[len(ending) :]
+    lines.append(f"{'request':<{lead}}{ending}{reserve}  stop {time(stop)}")
     return "\n".join(lines)

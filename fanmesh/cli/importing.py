@@ -6,6 +6,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from fanmesh.cli.ends import Exit, Stop
-from fanmesh.workers import Worker
+from fanmesh.workers import Fault, Worker
+from fanmesh.workers.calling import read_input
 
 
 def workers(references: Sequence[str]) -> list[Worker[Any]]:
@@ -26,9 +28,14 @@ def workers(references: Sequence[str]) -> list[Worker[Any]]:
 
 
 def warm_up(found: Sequence[Worker[Any]]) -> list[str]:
-    """Run `warm()` of each worker's module that has one, once. The modules that had one. Stop if one fails."""
+    """Run `warm()` of each worker's module that has one, once. The modules that had one. Stop if one fails.
+
+    Every worker's input is read once, too: the reader of a type is made on first use, which takes longer than most calls.
+    """
     done: dict[str, None] = {}
     for worker in found:
+        with suppress(Fault):
+            read_input(worker, {})
         name = worker.function.__module__
         hook: Callable[[], object] | None = getattr(sys.modules.get(name), "warm", None)
         if name in done or not callable(hook):

@@ -50,7 +50,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
     console = Console(width=width(), no_color=not colourful(), highlight=False, soft_wrap=False)
     made = Table(box=SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False, show_edge=False)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=True)
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     console.print(made)

@@ -12,12 +12,13 @@ import orjson
 from google.protobuf.json_format import MessageToDict
 from rich.cells import cell_len, set_cell_size
 
-from fanmesh.cli.bars import time
+from fanmesh.cli.bars import ratio, time
+from fanmesh.cli.rows import what
 from fanmesh.cli.say import width
 from fanmesh.cli.tones import colourful
-from fanmesh.cli.waterfall import ratio, render
+from fanmesh.cli.waterfall import render
 from fanmesh.model.report import Report
-from fanmesh.model.states import BranchReason
+from fanmesh.model.states import BranchState
 from fanmesh.model.times import MS
 from fanmesh.reporting import to_branch, to_report
 from fanmesh.result import BranchEvent, Snapshot
@@ -50,9 +51,8 @@ def update_line(update: Snapshot | BranchEvent, at: int, room: int) -> str:
         case Snapshot(value=value):
             text = orjson.dumps(value).decode()
         case BranchEvent(branch=branch):
-            reason = f"/{branch.reason.name}" if branch.reason is not BranchReason.NONE else ""
-            took = f"  {time(branch.elapsed)}" if branch.elapsed is not None else ""
-            text = f"{branch.branch}  {branch.state.name}{reason}{took}"
+            took = f"  {time(branch.elapsed)}" if branch.elapsed is not None and branch.state is not BranchState.PENDING else ""
+            text = f"{branch.branch}  {'sent' if branch.state is BranchState.PENDING else what(branch)}{took}"
     line = head + "".join(char if char.isprintable() else " " for char in text)
     return line if cell_len(line) <= room else f"{set_cell_size(line, room - 1).rstrip()}…"
 

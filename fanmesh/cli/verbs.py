@@ -41,7 +41,7 @@ VERBS: Final = {
             "fanmesh worker hello:hello --listen 127.0.0.1:50051",
             'fanmesh worker shop.geo:geo shop.tax:tax --behaviour "geo:delay=20ms;hang@5%"',
         ),
-        "Modules are found in the current directory. A module's function `warm()`, if there is one, runs before the worker says "
+        "Modules are found in the current directory. A module's function `warm()`, if it has one, runs before the worker says "
         "that it serves.",
     ),
     "check": Verb("Say everything that is wrong with a configuration.", ("fanmesh check fanmesh.yaml",)),

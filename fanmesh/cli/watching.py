@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from watchfiles import awatch
+
+logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it would log every change of every file beside the watched ones
 
 
 async def changes(directories: Iterable[Path], wanted: Callable[[Path], bool]) -> AsyncIterator[set[Path]]:

@@ -1,27 +1,27 @@
 """The picture of one request, drawn from its report alone: who was called when, how long it took, and how it ended.
 
 Pure: a Report in, text out. Nothing is asked of the dispatcher beside the report, so the picture is a test of the report: what
-cannot be seen here, no other tool of a caller can see either. How a branch ended is told by a glyph, the fill of its bar and words;
-colour only repeats it, because logs, pipes and one reader in twelve have none.
+cannot be seen here, no other tool of a caller can see either. How a branch ended is told by a glyph, the fill of its bar and
+words; colour only repeats it, because logs, pipes and one reader in twelve have none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
-from fanmesh.cli.bars import SOLID, Axis, time
+from fanmesh.cli.bars import Axis, ratio, time
+from fanmesh.cli.rows import SATISFIED, Row, rows
 from fanmesh.cli.tones import Tone, paint
 from fanmesh.jsontext import encode
-from fanmesh.model.fault import Code
 from fanmesh.model.merge import Conflict
-from fanmesh.model.report import AttemptReport, BranchReport, Report
-from fanmesh.model.states import AggregatorMode, AttemptKind, BranchReason, BranchState, CompletedBy
+from fanmesh.model.report import Report
+from fanmesh.model.states import AggregatorMode, BranchReason, CompletedBy
 from fanmesh.model.values import JsonValue
 
-R, S, C = BranchReason, BranchState, CompletedBy
+R, C = BranchReason, CompletedBy
 
 MIN_WIDTH: Final = 60
 _NAME: Final = 20
@@ -29,49 +29,7 @@ _BARS: Final = (10, 24, 44)
 """Cells of a bar: at least, before notes get any room, at most."""
 
 
-class Look(NamedTuple):
-    """How an ending is drawn. `mark` ends the bar."""
-
-    glyph: str
-    fill: str
-    mark: str
-    tone: Tone
-
-
-LOOKS: Final = {
-    S.SUCCEEDED: Look("●", SOLID, "", Tone.GOOD),
-    S.FELL_BACK: Look("↺", SOLID, "", Tone.SOSO),
-    S.DEFAULTED: Look("◇", "░", "┤", Tone.SOSO),
-    S.CANCELLED: Look("◌", "░", "┤", Tone.SOSO),
-    S.TIMED_OUT: Look("◔", "▒", "┃", Tone.BAD),
-    S.FAILED: Look("✗", "▓", "✗", Tone.BAD),
-    S.REJECTED: Look("⊘", "▓", "⊘", Tone.BAD),
-    S.SKIPPED: Look("–", "·", "", Tone.QUIET),
-    S.PENDING: Look("…", "░", "→", Tone.SOSO),
-}
-NOT_MERGED: Final = "○"
-"""In the place of ● : it answered, and the merge took another's answer."""
-
-BY_REASON: Final = {R.HARD_TIMEOUT: S.TIMED_OUT, R.REQUEST_DEADLINE: S.TIMED_OUT, R.SOFT_TIMEOUT: S.CANCELLED}
-"""Whose bar a DEFAULTED branch has; every other reason but these: a failed one's."""
-
-_SATISFIED: Final = frozenset({S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED})
 FAILURES: Final = frozenset({C.UNREACHABLE, C.EMPTY, C.CALLER_GONE})
-
-
-class Row(NamedTuple):
-    """One line of the picture, before it is laid out. Times in ns, None = nothing was sent."""
-
-    glyph: str
-    name: str
-    start: int | None
-    end: int | None
-    fill: str
-    mark: str
-    took: str
-    what: str
-    notes: str
-    tone: Tone
 
 
 def render(
@@ -79,8 +37,8 @@ def render(
 ) -> str:
     """The picture as lines of at most `width` cells (≥ 60), without a final newline.
 
-    `title` stands before the header. `failed`: the status of a call that failed, such as `DEADLINE_EXCEEDED DEADLINE`; a report does
-    not hold it, and without it a failure is recognised by the rule that ended the request and by missing required branches.
+    `title` stands before the header. `failed`: the status of a call that failed, such as `DEADLINE_EXCEEDED DEADLINE`; a report
+    does not hold it, and without it a failure is known by the rule that ended the request and by missing required branches.
     """
     width = max(width, MIN_WIDTH)
     lines = rows(report)
@@ -91,8 +49,7 @@ def render(
     out = [_cut(header(report, colour=colour, title=title, failed=failed), width)]
     if any(row.start is not None for row in lines):
         out.append(paint((" " * lead + axis.ruler()).rstrip(), Tone.QUIET, colour=colour))
-    for row in lines:
-        out.append(_line(row, axis, lead, words, width, colour))
+    out += [_line(row, axis, lead, words, width, colour) for row in lines]
     out += [_fit(f"  {text}", width) for text in _after(report)]
     return "\n".join(out)
 
@@ -119,95 +76,10 @@ def header(report: Report, *, colour: bool = False, title: str | None = None, fa
 
 def verdict(report: Report, failed: str | None = None) -> tuple[str, Tone]:
     """OK, PARTIAL or FAILED."""
-    unmet = any(b.required and b.state not in _SATISFIED and b.reason not in (R.CONDITION, R.ROLLOUT) for b in report.branches)
+    unmet = any(b.required and b.state not in SATISFIED and b.reason not in (R.CONDITION, R.ROLLOUT) for b in report.branches)
     if failed or report.completed_by in FAILURES or unmet:
         return "FAILED", Tone.BAD
     return ("OK", Tone.GOOD) if report.complete else ("PARTIAL", Tone.SOSO)
-
-
-def ratio(value: float) -> str:
-    """Two digits, rounded down: 0.999 must not read as everything."""
-    return f"{int(value * 100 + 1e-9) / 100:.2f}"
-
-
-def rows(report: Report) -> list[Row]:
-    """The lines, in plan order; a branch with several attempts has one more line for each."""
-    out: list[Row] = []
-    for branch in report.branches:
-        out.append(_branch(branch))
-        if len(branch.attempts) > 1:
-            out.extend(_attempt(attempt) for attempt in branch.attempts)
-        if detail := _detail(branch):
-            out.append(Row("", "", None, None, "", "", "", "", f"↳ {detail}", Tone.QUIET))
-    return out
-
-
-def _branch(branch: BranchReport) -> Row:
-    look = LOOKS[branch.state]
-    bar = LOOKS[BY_REASON.get(branch.reason, S.FAILED)] if branch.state is S.DEFAULTED else look
-    glyph, notes = look.glyph, []
-    if branch.required and branch.state not in _SATISFIED:
-        notes.append("required")
-    if branch.state is S.SUCCEEDED and not branch.merged:
-        glyph = NOT_MERGED
-        notes.append("not merged")
-    elif branch.merged and branch.state not in _SATISFIED:
-        notes.append("its parts are merged")
-    if branch.reason is R.LATE:
-        notes.append("answered late")
-    if branch.sla_met is False:
-        notes.append("sla missed")
-    if len(branch.attempts) > 1:
-        notes.append(f"{len(branch.attempts)} attempts")
-    elif branch.endpoint:
-        notes.append(branch.endpoint)
-    if branch.confidence is not None:
-        notes.append(f"confidence {ratio(branch.confidence)}")
-    start, took = branch.started_after, branch.elapsed
-    return Row(
-        glyph,
-        branch.branch,
-        start,
-        None if start is None else start + (took or 0),
-        bar.fill,
-        "»" if branch.reason is R.LATE else bar.mark,
-        "" if took is None else time(took),
-        _what(branch),
-        " ".join(notes),
-        look.tone,
-    )
-
-
-def _what(branch: BranchReport) -> str:
-    if branch.state is S.SUCCEEDED:
-        return "ok"
-    return branch.state.name if branch.reason is R.NONE else f"{branch.state.name}/{branch.reason.name}"
-
-
-def _attempt(attempt: AttemptReport) -> Row:
-    look = LOOKS[
-        S.SUCCEEDED if attempt.won else S.CANCELLED if attempt.cancelled else S.FAILED if attempt.code else S.SUCCEEDED
-    ]
-    what = "won" if attempt.won else "cancelled" if attempt.cancelled else code_name(attempt.code)
-    name = f"└ {attempt.number + 1} {AttemptKind(attempt.kind).name.lower()}"
-    end = attempt.started_after + attempt.elapsed
-    return Row(
-        "", name, attempt.started_after, end, look.fill, look.mark, time(attempt.elapsed), what, attempt.endpoint, Tone.QUIET
-    )
-
-
-def code_name(code: int) -> str:
-    """`UNAVAILABLE`; a number that is no code stays one."""
-    try:
-        return Code(code).name
-    except ValueError:
-        return f"code {code}"
-
-
-def _detail(branch: BranchReport) -> str:
-    if not branch.code and not branch.detail:
-        return ""
-    return ": ".join(filter(None, (code_name(branch.code) if branch.code else "", branch.detail)))
 
 
 def _span(report: Report, lines: list[Row]) -> int:
@@ -225,7 +97,12 @@ def _line(row: Row, axis: Axis, lead: int, words: int, width: int, colour: bool)
     notes = _fit(f"  {row.notes}", width - used) if row.notes and width - used > 4 else ""
     if not colour:
         return _fit(f"{name}{bar} {rest}{notes}".rstrip(), width)
-    return f"{paint(name + bar, row.tone, colour=True)} {paint(rest, row.tone, colour=True)}{paint(notes, Tone.QUIET, colour=True)}"
+    return (
+        paint(name + bar, row.tone, colour=True)
+        + " "
+        + paint(rest, row.tone, colour=True)
+        + paint(notes, Tone.QUIET, colour=True)
+    )
 
 
 def _after(report: Report) -> Iterator[str]:

@@ -100,8 +100,8 @@ async def test_a_healthy_aggregator_says_what_the_embedded_one_says(shared: Proc
     """Alarms, verdict and result are bit for bit those of the fold in this process, and the last snapshot is the result."""
     story = tell()
     async with dialled(shared.address, acks=False) as (aggregator, why):
-        told = Told(aggregator, story.log[0])
-        told.feed(story.log)
+        told = Told(aggregator, story.log)
+        told.feed(told.log)
         result = await told.result
         assert repr(result) == repr(story.result)
         assert told.decisive == [story.verdict, story.result]

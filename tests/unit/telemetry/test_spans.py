@@ -92,7 +92,8 @@ def test_an_unsampled_request_leaves_nothing_behind() -> None:
     recording = Recording()
     run = run_of(request_of(Trace(UNSAMPLED, "a=1")))
     play(recording, run, Success({}), state=S.SUCCEEDED)
-    assert run.attempts[0].metadata == (("traceparent", UNSAMPLED), ("tracestate", "a=1"))
+    assert run.request.trace.headers() == (("traceparent", UNSAMPLED), ("tracestate", "a=1"))
+    assert run.attempts[0].metadata == ()
     assert (run.trace, run.attempts[0].trace, recording.spans, recording.new_span_id()) == (None, None, [], 1)
 
 

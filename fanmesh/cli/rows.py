@@ -1,0 +1,138 @@
+"""How each ending looks, and the lines of a picture before they are laid out."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from fanmesh.cli.bars import SOLID, ratio, time
+from fanmesh.cli.tones import Tone
+from fanmesh.model.fault import Code
+from fanmesh.model.report import AttemptReport, BranchReport, Report
+from fanmesh.model.states import AttemptKind, BranchReason, BranchState
+
+R, S = BranchReason, BranchState
+
+
+class Look(NamedTuple):
+    """How an ending is drawn. `mark` ends the bar."""
+
+    glyph: str
+    fill: str
+    mark: str
+    tone: Tone
+
+
+LOOKS: Final = {
+    S.SUCCEEDED: Look("●", SOLID, "", Tone.GOOD),
+    S.FELL_BACK: Look("↺", SOLID, "", Tone.SOSO),
+    S.DEFAULTED: Look("◇", "░", "┤", Tone.SOSO),
+    S.CANCELLED: Look("◌", "░", "┤", Tone.SOSO),
+    S.TIMED_OUT: Look("◔", "▒", "┃", Tone.BAD),
+    S.FAILED: Look("✗", "▓", "✗", Tone.BAD),
+    S.REJECTED: Look("⊘", "▓", "⊘", Tone.BAD),
+    S.SKIPPED: Look("–", "·", "", Tone.QUIET),
+    S.PENDING: Look("…", "░", "→", Tone.SOSO),
+}
+NOT_MERGED: Final = "○"
+"""In the place of ● : it answered, and the merge took another's answer."""
+
+BY_REASON: Final = {R.HARD_TIMEOUT: S.TIMED_OUT, R.REQUEST_DEADLINE: S.TIMED_OUT, R.SOFT_TIMEOUT: S.CANCELLED}
+"""Whose bar a DEFAULTED branch has; every other reason but these: a failed one's."""
+
+SATISFIED: Final = frozenset({S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED})
+
+
+class Row(NamedTuple):
+    """One line of the picture, before it is laid out. Times in ns, None = nothing was sent."""
+
+    glyph: str
+    name: str
+    start: int | None
+    end: int | None
+    fill: str
+    mark: str
+    took: str
+    what: str
+    notes: str
+    tone: Tone
+
+
+def rows(report: Report) -> list[Row]:
+    """The lines, in plan order; a branch with several attempts has one more line for each."""
+    out: list[Row] = []
+    for branch in report.branches:
+        out.append(_branch(branch))
+        if len(branch.attempts) > 1:
+            out.extend(_attempt(attempt) for attempt in branch.attempts)
+        if detail := _detail(branch):
+            out.append(Row("", "", None, None, "", "", "", "", f"↳ {detail}", Tone.QUIET))
+    return out
+
+
+def _branch(branch: BranchReport) -> Row:
+    look = LOOKS[branch.state]
+    bar = LOOKS[BY_REASON.get(branch.reason, S.FAILED)] if branch.state is S.DEFAULTED else look
+    glyph, notes = look.glyph, []
+    if branch.required and branch.state not in SATISFIED:
+        notes.append("required")
+    if branch.state is S.SUCCEEDED and not branch.merged:
+        glyph = NOT_MERGED
+        notes.append("not merged")
+    elif branch.merged and branch.state not in SATISFIED:
+        notes.append("its parts are merged")
+    if branch.reason is R.LATE:
+        notes.append("answered late")
+    if branch.sla_met is False:
+        notes.append("sla missed")
+    if len(branch.attempts) > 1:
+        notes.append(f"{len(branch.attempts)} attempts")
+    elif branch.endpoint:
+        notes.append(branch.endpoint)
+    if branch.confidence is not None:
+        notes.append(f"confidence {ratio(branch.confidence)}")
+    start, took = branch.started_after, branch.elapsed
+    return Row(
+        glyph,
+        branch.branch,
+        start,
+        None if start is None else start + (took or 0),
+        bar.fill,
+        "»" if branch.reason is R.LATE else bar.mark,
+        "" if took is None else time(took),
+        what(branch),
+        " ".join(notes),
+        look.tone,
+    )
+
+
+def what(branch: BranchReport) -> str:
+    """`ok`, or `STATE/REASON`."""
+    if branch.state is S.SUCCEEDED:
+        return "ok"
+    return branch.state.name if branch.reason is R.NONE else f"{branch.state.name}/{branch.reason.name}"
+
+
+def _attempt(attempt: AttemptReport) -> Row:
+    look = LOOKS[
+        S.SUCCEEDED if attempt.won else S.CANCELLED if attempt.cancelled else S.FAILED if attempt.code else S.SUCCEEDED
+    ]
+    ended = "won" if attempt.won else "cancelled" if attempt.cancelled else code_name(attempt.code)
+    name = f"└ {attempt.number + 1} {AttemptKind(attempt.kind).name.lower()}"
+    end = attempt.started_after + attempt.elapsed
+    return Row(
+        "", name, attempt.started_after, end, look.fill, look.mark, time(attempt.elapsed), ended, attempt.endpoint, Tone.QUIET
+    )
+
+
+def code_name(code: int) -> str:
+    """`UNAVAILABLE`; a number that is no code stays one."""
+    try:
+        return Code(code).name
+    except ValueError:
+        return f"code {code}"
+
+
+def _detail(branch: BranchReport) -> str:
+    if not branch.code and not branch.detail:
+        return ""
+    return ": ".join(filter(None, (code_name(branch.code) if branch.code else "", branch.detail)))
