@@ -126,5 +126,13 @@ class Dispatcher:
     async def _aggregator(self, target: str) -> Callable[[Deliver, int], AggregationSession]:
         if target == EMBEDDED:
             return embedded
-        self._remote = RemoteAggregator(self._transport, target, self._clock)
+        self._remote = RemoteAggregator(
+            self._transport,
+            target,
+            self._clock,
+            lambda why: self._log.warning("merged here instead of in the aggregator", why=why),
+            acks=self.settings.ack_limit,
+        )
+        if not await self._remote.channel.wait_ready(self.settings.ready_within):
+            self._log.warning("the aggregator is not there yet", target=target)
         return self._remote.open

@@ -7,7 +7,7 @@ from dispatcher.flow.run import Run
 from fanmesh.model.coverage import Coverage, Tally, cover, degraded
 from fanmesh.model.events import Result, Verdict
 from fanmesh.model.report import BranchReport, Report
-from fanmesh.model.states import BranchReason, BranchState
+from fanmesh.model.states import BranchReason
 
 
 def report_of(run: Run, route: str, version: str, verdict: Verdict, result: Result | None, now: int) -> Report:
@@ -16,8 +16,8 @@ def report_of(run: Run, route: str, version: str, verdict: Verdict, result: Resu
     decided = run.request.arrived + verdict.at
     rows = tuple([row_of(branch, decided, merged=branch.node.id in merged) for branch in run.runs])
     bits = degraded(
-        (row.state, row.reason, row.merged and row.reason is BranchReason.STREAM_BROKEN and row.state is BranchState.FAILED)
-        for row in rows
+        (row.state, row.reason, row.merged and row.reason is BranchReason.STREAM_BROKEN and not branch.node.whole_only)
+        for row, branch in zip(rows, run.runs, strict=True)
     )
     return Report(
         request_id=run.request.id,

@@ -32,7 +32,7 @@ class BranchSink:
         self._forward = forward
         self._parts = parts
         self._attempt: Attempt | None = None
-        self._held = run.node.discard_broken or run.node.output is not None
+        self._held = run.node.whole_only
 
     def part(self, part: Part, attempt: Attempt) -> Gate | asyncio.Future[None] | Fault:
         """Take a part of `attempt`."""

@@ -69,6 +69,11 @@ class Node:
     output: Mapping | None = None
     discard_broken: bool = False
 
+    @property
+    def whole_only(self) -> bool:
+        """Whether the parts of a stream are held back until it has ended well: to be discarded, or mapped, as a whole."""
+        return self.discard_broken or self.output is not None
+
 
 def _accept_any(_branch: str, _value: Value) -> str | None:
     return None

@@ -32,6 +32,7 @@ class Endpoints:
         self._limits = limits
         self._channels: dict[str, Channel] = {}
         self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self._local: set[str] = set()
 
     def of(self, worker: str) -> Sequence[Endpoint]:
         """The endpoints of a worker; none if its name could not be resolved."""
@@ -39,11 +40,12 @@ class Endpoints:
 
     def add_local(self, worker: str, endpoint: Endpoint) -> None:
         """Let a worker be answered in this process."""
+        self._local.add(worker)
         self._endpoints[worker] = (endpoint,)
 
     async def open(self, workers: Iterable[Worker]) -> list[str]:
-        """Resolve and connect. Returns the names of workers without an address."""
-        remote = [worker for worker in workers if worker.name not in self._endpoints]
+        """Resolve, and make a channel for each new address. Returns the names of workers without an address."""
+        remote = [worker for worker in workers if worker.name not in self._local]
         found = await asyncio.gather(*(addresses_of(worker) for worker in remote))
         for worker, addresses in zip(remote, found, strict=True):
             self._endpoints[worker.name] = tuple(self._endpoint(address) for address in addresses)

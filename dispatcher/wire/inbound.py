@@ -15,12 +15,13 @@ from fanmesh.model.fault import Code
 from fanmesh.model.states import EmitMode
 from fanmesh.model.times import SECOND
 from fanmesh.model.values import Malformed
-from fanmesh.payload import Box
+from fanmesh.payload import Box, Kind
 from fanmesh.transport.port import ServerCall
 from fanmesh.v1 import dispatcher_pb2
 
 M = TypeVar("M", bound=Message)
 
+KINDS: Final = frozenset(kind.value for kind in Kind)
 CRITICALITIES: Final = frozenset({"CRITICAL", "SHEDDABLE"})
 
 TRAVELLING: Final = frozenset({"fanmesh-request-id", "fanmesh-criticality", "fanmesh-hops"})
@@ -65,6 +66,8 @@ def request_of(
     """
     if message.idempotency_key:
         raise Unacceptable("idempotency_key", "is not supported by this version")
+    if message.reply_kind and message.reply_kind not in KINDS:
+        raise Unacceptable("reply_kind", f"{message.reply_kind} is no PayloadKind")
     box = Box(message.input if message.HasField("input") else None)
     if message.input.WhichOneof("body") == "json":
         try:
@@ -96,6 +99,8 @@ def request_of(
 
 def emit_of(message: dispatcher_pb2.DispatchStreamRequest) -> EmitMode:
     """The emit mode that is asked for; Unacceptable for those that are not supported yet."""
+    if message.emit and message.emit not in EmitMode.__members__.values():
+        raise Unacceptable("emit", f"{message.emit} is no EmitMode")
     mode = EmitMode(message.emit or EmitMode.FINAL)
     if mode is EmitMode.DELTA:
         raise Unacceptable("emit", "EMIT_MODE_DELTA is not supported by this version; SNAPSHOT is")

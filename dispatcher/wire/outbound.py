@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from google.protobuf.message import Message
 
 from dispatcher.flow.ports import Reply
 from dispatcher.model.request import Refusal
 from fanmesh.model.fault import Code
+from fanmesh.model.values import Value
 from fanmesh.payload import Kind, PayloadError, from_value
 from fanmesh.reporting import to_report, to_summary
 from fanmesh.transport import status
 from fanmesh.transport.port import StatusError
 from fanmesh.v1 import dispatcher_pb2
+from fanmesh.v1.payload_pb2 import Payload
 
 COMPLETE = "fanmesh-complete"
+
+MESSAGE_LIMIT: Final = 512
+VALUE_LIMIT: Final = 256
+"""Bytes of a status message, and of a value in ErrorInfo: callers choose some of both. A message is sent twice, once in base64,
+and all trailers together, a summary of 4 KB (5.5 in base64) among them, must stay below the 8 KB at which peers drop a status."""
 
 
 def response_of(reply: Reply, kind: Kind, limit: int) -> tuple[dispatcher_pb2.DispatchResponse, Refusal | None]:
@@ -21,33 +30,51 @@ def response_of(reply: Reply, kind: Kind, limit: int) -> tuple[dispatcher_pb2.Di
     response = dispatcher_pb2.DispatchResponse()
     refusal = reply.refusal
     if refusal is None:
-        try:
-            payload = from_value(reply.value, kind)
-        except PayloadError as error:
-            text = f"reply_kind: the result cannot be written as {kind.name}: {error}; ask for JSON"
-            refusal = Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", text, (("field", "reply_kind"),))
-        else:
-            if (size := payload.ByteSize()) > limit:
-                text = f"the result of {size} bytes is over the limit of {limit}"
-                refusal = Refusal(Code.RESOURCE_EXHAUSTED, "RESULT_TOO_LARGE", text)
-            else:
+        match written(reply.value, kind, limit):
+            case Refusal() as refusal:
+                pass
+            case payload:
                 response.result.CopyFrom(payload)
     if reply.report is not None:
         response.report.CopyFrom(to_report(reply.report))
-    if refusal is not None:
-        response.report.complete = False
+        response.report.complete = reply.report.complete and refusal is None
     return response, refusal
+
+
+def written(value: Value, kind: Kind, limit: int) -> Payload | Refusal:
+    """A result as `kind`, or why it cannot be sent. `limit`: most bytes."""
+    try:
+        payload = from_value(value, kind)
+    except PayloadError as error:
+        text = f"reply_kind: the result cannot be written as {kind.name}: {error}; ask for JSON"
+        return Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", text, (("field", "reply_kind"),))
+    if (size := payload.ByteSize()) > limit:
+        return Refusal(Code.RESOURCE_EXHAUSTED, "RESULT_TOO_LARGE", f"the result of {size} bytes is over the limit of {limit}")
+    return payload
 
 
 def error_of(refusal: Refusal, reply: Reply | None = None) -> StatusError:
     """The status of a call that fails: ErrorInfo, and a summary of the report that fits into trailers."""
-    details: list[Message] = [status.error_info(refusal.reason, dict(refusal.metadata))]
+    info = {key: within(value, VALUE_LIMIT) for key, value in refusal.metadata}
+    details: list[Message] = [status.error_info(refusal.reason, info)]
     if reply is not None and reply.report is not None:
         details.append(to_summary(reply.report))
     trailers = [(COMPLETE, "false")]
     if refusal.pushback is not None:
         trailers.append((status.PUSHBACK, str(refusal.pushback)))
-    return StatusError(refusal.code, refusal.message, trailers=trailers, details=details)
+    return StatusError(refusal.code, within(refusal.message, MESSAGE_LIMIT), trailers=trailers, details=details)
+
+
+def within(text: str, limit: int) -> str:
+    """`text`, cut to `limit` bytes as they count in a header: what is not ASCII travels percent-encoded, a byte as three."""
+    if len(text) * 12 <= limit:
+        return text
+    size = 0
+    for index, char in enumerate(text):
+        size += 1 if char.isascii() else 3 * len(char.encode(errors="replace"))
+        if size > limit:
+            return f"{text[:index]}…"
+    return text
 
 
 def outcome_in(response: dispatcher_pb2.DispatchResponse, refusal: Refusal) -> None:

@@ -11,13 +11,22 @@ from dispatcher.flow.dispatch import dispatch
 from dispatcher.flow.ports import Engine, Reply
 from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Catalogue
-from dispatcher.model.request import Trace
+from dispatcher.model.request import Refusal, Trace
 from dispatcher.wire.explain import Explainer
-from dispatcher.wire.inbound import Unacceptable, duration, emit_of, parse_dispatch, parse_explain, parse_stream, request_of
-from dispatcher.wire.outbound import COMPLETE, error_of, outcome_in, response_of
+from dispatcher.wire.inbound import (
+    KINDS,
+    Unacceptable,
+    duration,
+    emit_of,
+    parse_dispatch,
+    parse_explain,
+    parse_stream,
+    request_of,
+)
+from dispatcher.wire.outbound import COMPLETE, error_of, outcome_in, response_of, written
 from dispatcher.wire.view import View
 from fanmesh.model.report import BranchReport
-from fanmesh.payload import Kind, from_value, kind_of
+from fanmesh.payload import Kind, kind_of
 from fanmesh.reporting import to_branch, to_coverage
 from fanmesh.transport.port import Metadata, Routes, ServerCall, StatusError
 from fanmesh.v1 import dispatcher_pb2
@@ -70,36 +79,42 @@ class DispatcherService:
         """Answer while the fan-out runs; the last message holds the report, also on failure."""
         serving, arrived = self._serving, self._serving.engine.clock.now()
         catalogue = serving.catalogue()
+        message = None
         try:
             outer = parse_stream(raw)
+            message = outer.request
             emit = emit_of(outer)
             pause = duration("min_interval", outer.min_interval)
             trace = serving.trace(call.metadata)
-            request = request_of(outer.request, call, trace, catalogue, arrived, emit, pause)
+            request = request_of(message, call, trace, catalogue, arrived, emit, pause)
         except Unacceptable as wrong:
-            raise error_of(wrong.refusal) from None
+            last, error = self._last(1, message, Reply(None, None, wrong.refusal), call)
+            yield last
+            if error is not None:
+                raise error from None
+            return
         view = View(emit, pause, serving.engine.clock)
         running = asyncio.ensure_future(dispatch(serving.engine, catalogue, request, view))
         seq = 0
         try:
             async for what, coverage in view.until(running):
-                seq += 1
-                shown = dispatcher_pb2.DispatchStreamResponse(seq=seq, coverage=to_coverage(coverage))
+                shown = dispatcher_pb2.DispatchStreamResponse(seq=seq + 1, coverage=to_coverage(coverage))
                 if isinstance(what, BranchReport):
                     shown.branch.CopyFrom(to_branch(what))
                 else:
-                    shown.snapshot.CopyFrom(from_value(what, _kind(outer.request)))
+                    snapshot = written(what, _kind(message), serving.limits.reply)
+                    if isinstance(snapshot, Refusal):
+                        continue  # if the result cannot be sent either, the last message says so
+                    shown.snapshot.CopyFrom(snapshot)
+                seq += 1
                 yield shown.SerializeToString()
             reply = await running
         finally:
             if not running.done():
                 running.cancel()
                 serving.engine.reaper.adopt([running])
-        response, error = self._finish(outer.request, reply, call)
-        last = dispatcher_pb2.DispatchStreamResponse(seq=seq + 1, final=response)
-        if reply.report is not None:
-            last.coverage.CopyFrom(response.report.coverage)
-        yield last.SerializeToString()
+        last, error = self._last(seq + 1, message, reply, call)
+        yield last
         if error is not None:
             raise error
 
@@ -116,6 +131,16 @@ class DispatcherService:
         if isinstance(answer, dispatcher_pb2.ExplainResponse):
             return answer.SerializeToString()
         raise error_of(answer)
+
+    def _last(
+        self, seq: int, message: dispatcher_pb2.DispatchRequest | None, reply: Reply, call: ServerCall
+    ) -> tuple[bytes, StatusError | None]:
+        """The last message of a stream, and the error to raise after it."""
+        response, error = self._finish(message, reply, call)
+        last = dispatcher_pb2.DispatchStreamResponse(seq=seq, final=response)
+        if reply.report is not None:
+            last.coverage.CopyFrom(response.report.coverage)
+        return last.SerializeToString(), error
 
     def _finish(
         self, message: dispatcher_pb2.DispatchRequest | None, reply: Reply, call: ServerCall
@@ -135,4 +160,4 @@ class DispatcherService:
 def _kind(message: dispatcher_pb2.DispatchRequest | None) -> Kind:
     if message is None:
         return Kind.JSON
-    return Kind(message.reply_kind) if message.reply_kind else kind_of(message.input)
+    return Kind(message.reply_kind) if message.reply_kind in KINDS else kind_of(message.input)

@@ -89,7 +89,7 @@ def _branch(branch: BranchReport) -> Row:
     elif branch.endpoint:
         notes.append(branch.endpoint)
     if branch.confidence is not None:
-        notes.append(f"confidence {ratio(branch.confidence)}")
+        notes.append(f"conf {ratio(branch.confidence)}")
     start, took = branch.started_after, branch.elapsed
     return Row(
         glyph,

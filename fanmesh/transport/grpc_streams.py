@@ -133,7 +133,7 @@ class GrpcDuplex(Reading):
     """A bidirectional call."""
 
     async def write(self, message: bytes) -> None:
-        """Send one message. RpcError if the call has ended."""
+        """Send one message. RpcError if the call has ended. A cancelled write stays on its way; the next one waits for it."""
         await self._send(self._call.write(message))
 
     async def half_close(self) -> None:
@@ -144,7 +144,7 @@ class GrpcDuplex(Reading):
     async def _send(self, sending: Coroutine[Any, Any, None]) -> None:
         if self._writing is not None:  # one whose writer was cancelled; grpc allows one at a time
             try:
-                await drain((self._writing,))
+                await asyncio.wait((self._writing,))
             except asyncio.CancelledError:
                 sending.close()
                 raise

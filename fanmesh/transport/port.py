@@ -74,7 +74,10 @@ class Duplex(Protocol):
     """A bidirectional call. One writer and one reader at a time; whoever opened it half-closes it."""
 
     async def write(self, message: bytes) -> None:
-        """Send one message; returns when the transport has taken it. RpcError if the call has ended."""
+        """Send one message; returns when the transport has taken it. RpcError if the call has ended.
+
+        A cancelled write stays on its way, and the next one waits for it: only `aclose` ends a call.
+        """
         ...
 
     async def half_close(self) -> None:

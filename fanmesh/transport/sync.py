@@ -12,7 +12,7 @@ from typing import Any, Final
 import grpc
 
 from fanmesh.runtime.clock import now_ns
-from fanmesh.transport.failures import connected, failure, late, no_time
+from fanmesh.transport.failures import failure, late, no_time
 from fanmesh.transport.grpc_aio import channel_arguments
 from fanmesh.transport.port import ChannelOptions, Metadata, Reply, RpcError
 
@@ -25,11 +25,6 @@ class SyncChannel:
     def __init__(self, address: str, options: ChannelOptions = _DEFAULTS) -> None:
         self.address = address
         self._channel = grpc.insecure_channel(address, options=channel_arguments(options))
-        self._state = grpc.ChannelConnectivity.IDLE
-        self._channel.subscribe(self._moved)
-
-    def _moved(self, state: grpc.ChannelConnectivity) -> None:
-        self._state = state
 
     def unary(self, path: str, request: bytes, *, timeout: float | None = None, metadata: Metadata = ()) -> Reply:
         """One request, one answer. `timeout` in seconds. Raises RpcError."""
@@ -62,7 +57,7 @@ class SyncChannel:
             error.details() or "",
             error.trailing_metadata() or (),
             address=self.address,
-            connected=connected(self._state),
+            connected=True,  # nobody asks: to watch the state costs a thread, which outlives the channel and complains
             late=late(now_ns() - started, timeout),
         )
 

@@ -17,7 +17,7 @@ from google.rpc.status_pb2 import Status
 
 from fanmesh.model.fault import Code
 from fanmesh.transport import status
-from fanmesh.transport.port import Channel, Metadata, RpcError
+from fanmesh.transport.port import Channel, Metadata, RpcError, Stream
 from fanmesh.v1 import dispatcher_pb2, payload_pb2, report_pb2
 
 DISPATCH: Final = "/fanmesh.v1.DispatcherService/Dispatch"
@@ -69,9 +69,9 @@ class Heard:
         return found
 
 
-def ask(plan: str = "p", *, json: str | None = None, data: Struct | None = None, **fields: Any) -> dispatcher_pb2.DispatchRequest:
+def ask(plan: str = "p", *, json: str = "{}", data: Struct | None = None, **fields: Any) -> dispatcher_pb2.DispatchRequest:
     """A request; its input is `{}` in JSON if none is given."""
-    body = payload_pb2.Payload(data=data) if data is not None else payload_pb2.Payload(json="{}" if json is None else json)
+    body = payload_pb2.Payload(json=json) if data is None else payload_pb2.Payload(data=data)
     return dispatcher_pb2.DispatchRequest(**{"plan": plan, "input": body} | fields)
 
 
@@ -121,15 +121,19 @@ class Caller:
         raw = request if isinstance(request, bytes) else request.SerializeToString()
         events: list[dispatcher_pb2.DispatchStreamResponse] = []
         code, message = Code.OK, ""
-        async with asyncio.timeout(PATIENCE), aclosing(self.channel.stream(STREAM, raw, timeout=within, metadata=metadata)) as s:
+        async with asyncio.timeout(PATIENCE), aclosing(self.open(raw, within=within, metadata=metadata)) as parts:
             try:
-                async for part in s:
+                async for part in parts:
                     events.append(dispatcher_pb2.DispatchStreamResponse.FromString(part))  # noqa: PERF401  (kept if it breaks)
             except RpcError as error:
                 code, message = error.code, error.message
-            trailers = tuple(s.trailers)
+            trailers = tuple(parts.trailers)
         last = events[-1].final if events and events[-1].HasField("final") else dispatcher_pb2.DispatchResponse()
         return Heard(code, message, trailers, last, tuple(events))
+
+    def open(self, raw: bytes, *, within: float | None = None, metadata: Metadata = ()) -> Stream:
+        """One call of DispatchStream, to be read by hand."""
+        return self.channel.stream(STREAM, raw, timeout=within, metadata=metadata)
 
     async def explain(self, request: dispatcher_pb2.DispatchRequest | bytes) -> dispatcher_pb2.ExplainResponse | Heard:
         """One call of Explain."""

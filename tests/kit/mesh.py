@@ -1,7 +1,6 @@
 """A real dispatcher with real workers on loopback, in the test's own event loop; nothing may be left of it afterwards.
 
-    async with running({"geo": geo, "dead": DEAD}, {"p": plan("geo", "dead")}) as mesh:
-        heard = await mesh.dispatch(ask())
+`async with running({"geo": geo, "dead": NOWHERE}, {"p": plan("geo", "dead")}) as mesh: heard = await mesh.dispatch(ask())`
 """
 
 from __future__ import annotations

@@ -135,8 +135,9 @@ async def test_stopped_in_mid_request(process: Process) -> None:
 async def test_stopped_before_the_result_is_due(process: Process) -> None:
     """Also without a limit on acknowledgements half of the reserve is kept for the replay."""
     given = story(stop=300)
-    process.send(signal.SIGSTOP)
     async with dialled(process.address, acks=False) as (aggregator, why):
+        assert await aggregator.channel.wait_ready(20)
+        process.send(signal.SIGSTOP)
         told = Told(aggregator, given.log)
         told.feed(told.log)
         await told.result
@@ -228,7 +229,8 @@ async def test_waiting_streams_go_on_after_a_fallback(cable: Cable) -> None:
         rooms = [room for event in told.log[:-1] if (room := told.session.feed(event)) is not None]
         assert rooms
         await asyncio.wait_for(asyncio.gather(*rooms), 20)
-        assert (told.session.mode, why) == (FELL_BACK, ["silent"])
+        assert told.session.mode is FELL_BACK
+        assert len(why) == 1
         told.feed(told.log[-1:])
         assert told.result.done()
 

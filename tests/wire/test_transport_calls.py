@@ -430,3 +430,40 @@ async def test_a_call_that_ends_within_the_grace_ends_well() -> None:
     assert (await call).payload == b"done"
     await closing
     await server.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_write_stays_on_its_way_and_the_next_one_waits_for_it() -> None:
+    """A peer that does not read stops its writer; a writer that gives up breaks neither the call nor the order."""
+    gate = asyncio.Event()
+
+    async def late_reader(requests: AsyncIterator[bytes], call: ServerCall) -> None:
+        await gate.wait()
+        async for request in requests:
+            await call.write(b"%d" % len(request))
+
+    server = TRANSPORT.server("127.0.0.1:0", Routes(duplex={"/t.T/late": late_reader}))
+    await server.start()
+    channel = TRANSPORT.connect(f"127.0.0.1:{server.port}")
+    call = channel.duplex("/t.T/late")
+    size = 8_000_000  # more than a window holds
+    writing = asyncio.ensure_future(call.write(b"x" * size))
+    done, _ = await asyncio.wait((writing,), timeout=0.05)
+    assert not done
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    second = asyncio.ensure_future(call.write(b"y"))
+    await asyncio.wait((second,), timeout=0)
+    third = asyncio.ensure_future(call.write(b"z"))
+    await asyncio.wait((third,), timeout=0)
+    third.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await third
+    gate.set()
+    await second
+    await call.half_close()
+    assert [await call.read(), await call.read(), await call.read()] == [b"%d" % size, b"1", None]
+    await call.aclose()
+    await channel.close()
+    await server.stop()
