@@ -43,7 +43,7 @@ test: .venv/.dev ## All tests
 	@$(BIN)/pytest
 
 unit: .venv/.dev ## The inner loop: everything that needs no process and no socket, in seconds
-	@$(BIN)/pytest -q -n auto --maxprocesses=8 --dist=worksteal -m "not slow" tests/unit tests/properties tests/composition
+	@$(BIN)/pytest -q -n auto --maxprocesses=8 --dist=worksteal --hypothesis-profile=unit -m "not slow" tests/unit tests/properties tests/composition
 
 cov: .venv/.dev ## All tests with branch coverage: 100 % of the pure parts, 90 % of the rest
 	@$(BIN)/pytest -q --cov --cov-report=

@@ -22,7 +22,7 @@ import orjson
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from fanmesh.model.values import JsonValue, Malformed, Malformed
+from fanmesh.model.values import JsonValue, Malformed
 
 DEPTH: Final = 100
 """Deepest nesting of lists and maps; deeper values are refused. orjson writes at most 254 levels."""

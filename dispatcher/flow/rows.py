@@ -56,7 +56,7 @@ def _attempt(attempt: Attempt, run: BranchRun, arrived: int, now: int) -> Attemp
             usage = success.usage
         case Fault() as failed:
             code, fault = int(failed.code), failed.kind.value
-        case None:
+        case _:
             code = int(Code.CANCELLED)
     return AttemptReport(
         number=attempt.number,

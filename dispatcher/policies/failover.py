@@ -20,6 +20,9 @@ MOST: Final = 250 * MS
 SHARE: Final = 4
 """An event may stay unacknowledged for a quarter of the time that remained when it was fed, within [LEAST, MOST]."""
 
+FLOOR: Final = 5 * MS
+"""The result may always follow the verdict by this much, also without a reserve: they are two messages."""
+
 
 @unique
 class Why(Enum):
@@ -89,7 +92,7 @@ class Failover:
         if self.phase is Phase.OPEN:
             self.phase = Phase.JUDGED
             self._unacked.clear()
-            self._result_by = min(self._result_by, now + self._half)
+            self._result_by = min(self._result_by, now + max(self._half, FLOOR))
 
     def over(self) -> None:
         """The result is here, or nobody wants it."""

@@ -99,9 +99,10 @@ def request_of(
 
 def emit_of(message: dispatcher_pb2.DispatchStreamRequest) -> EmitMode:
     """The emit mode that is asked for; Unacceptable for those that are not supported yet."""
-    if message.emit and message.emit not in EmitMode.__members__.values():
-        raise Unacceptable("emit", f"{message.emit} is no EmitMode")
-    mode = EmitMode(message.emit or EmitMode.FINAL)
+    try:
+        mode = EmitMode(message.emit or EmitMode.FINAL)
+    except ValueError:
+        raise Unacceptable("emit", f"{message.emit} is no EmitMode") from None
     if mode is EmitMode.DELTA:
         raise Unacceptable("emit", "EMIT_MODE_DELTA is not supported by this version; SNAPSHOT is")
     return mode

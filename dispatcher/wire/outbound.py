@@ -21,8 +21,8 @@ COMPLETE = "fanmesh-complete"
 
 MESSAGE_LIMIT: Final = 512
 VALUE_LIMIT: Final = 256
-"""Bytes of a status message, and of a value in ErrorInfo: callers choose some of both. A message is sent twice, once in base64,
-and all trailers together, a summary of 4 KB (5.5 in base64) among them, must stay below the 8 KB at which peers drop a status."""
+"""Bytes of a status message, and of a value in ErrorInfo: callers choose some of both. A message is sent twice, and all
+trailers together, with a summary of 4 KB (5.5 in base64), must stay below the 8 KB at which peers drop a status."""
 
 
 def response_of(reply: Reply, kind: Kind, limit: int) -> tuple[dispatcher_pb2.DispatchResponse, Refusal | None]:

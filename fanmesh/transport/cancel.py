@@ -5,9 +5,9 @@ into a future that is gone, and the arrays it filled (about 1 kB) are never free
 awaits the call does the same. Cancelling the *core* call instead makes the batch complete at once, with status CANCELLED, and
 the waiting task ends by itself and frees everything. So:
 
-* nothing awaits a call directly, only a shield around the task inside it;
-* a call that is given up is cancelled in the core, through the base class (`Call.cancel`, which the unary class overrides with
-  the leaking one), and its task is awaited to its end.
+* a unary call is made on the core's object (see `core`), and the task that awaits it cancels nothing else;
+* nothing awaits a call of another kind directly, only a shield around a task inside it;
+* a call that is given up is cancelled in the core, and its tasks are awaited to their end.
 
 Measured for the versions named below, by the memory test. Other versions get the public, leaking way: private parts whose shape
 nobody has looked at are worse than a leak.
@@ -20,19 +20,30 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import grpc
-from grpc.aio import _call
 
 MEASURED: Final = ((1, 76), (1, 86))
 """From (inclusive), to (exclusive)."""
 
+DETAILS: Final = "cancelled by the caller"
+
+
+def measured(version: str) -> bool:
+    """Whether somebody has looked at the private parts of this grpcio."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return MEASURED[0] <= (major, minor) < MEASURED[1]
+
 
 def canceller(version: str) -> Callable[[Any], bool]:
-    """How a call of this grpcio is cancelled."""
-    major, minor = (int(part) for part in version.split(".")[:2])
-    if MEASURED[0] <= (major, minor) < MEASURED[1]:
-        cancel: Callable[[Any], bool] = _call.Call.cancel
-        return cancel
-    return lambda call: bool(call.cancel())
+    """How a call of this grpcio is cancelled: its core object where that is known, else the public way."""
+    return _cancel_core if measured(version) else lambda call: bool(call.cancel())
+
+
+def _cancel_core(call: Any) -> bool:
+    core = getattr(call, "_cython_call", call)
+    if core.done():
+        return False
+    core.cancel(DETAILS)
+    return True
 
 
 cancel_core: Final = canceller(grpc.__version__)

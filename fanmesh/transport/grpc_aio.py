@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import grpc
-from grpc.aio import EOF, BaseError, insecure_channel
+from grpc.aio import BaseError, UsageError, insecure_channel
 
+from fanmesh.model.fault import Code
 from fanmesh.runtime.clock import now_ns
-from fanmesh.transport.cancel import cancel_core, give_up
-from fanmesh.transport.failures import closed, connected, failure, late, no_time, trailers_of, unusable
+from fanmesh.transport.cancel import cancel_core
+from fanmesh.transport.core import call_unary
+from fanmesh.transport.failures import closed, connected, failure, late, no_time, unusable
 from fanmesh.transport.grpc_server import GrpcServer
 from fanmesh.transport.grpc_streams import GrpcDuplex, GrpcStream
 from fanmesh.transport.port import ChannelOptions, Metadata, Reply, Routes, ServerOptions
@@ -45,27 +47,27 @@ def channel_arguments(options: ChannelOptions) -> list[tuple[str, int]]:
 class GrpcChannel:
     """One address."""
 
-    __slots__ = ("_channel", "_multi", "address", "closed", "live")
+    __slots__ = ("_multi", "address", "closed", "live", "raw")
 
     def __init__(self, address: str, options: ChannelOptions) -> None:
         self.address = address
         self.closed = False
         self.live: set[Any] = set()
-        self._channel = insecure_channel(address, options=channel_arguments(options))
-        self._multi: dict[str | tuple[str, str], Any] = {}
+        self.raw = insecure_channel(address, options=channel_arguments(options))
+        self._multi: dict[tuple[str, str], Any] = {}
 
     def ready(self) -> bool:
         """Whether a call made now has a chance: connected, or never yet tried."""
-        return not self.closed and self._channel.get_state() in _CHOOSABLE
+        return not self.closed and self.raw.get_state() in _CHOOSABLE
 
     def connected(self) -> bool:
         """Whether there is a connection now."""
-        return not self.closed and connected(self._channel.get_state())
+        return not self.closed and connected(self.raw.get_state())
 
     async def wait_ready(self, timeout: float) -> bool:  # noqa: ASYNC109  (the limit of a probe)
         """Connect; whether it succeeded within `timeout` seconds."""
         try:
-            await asyncio.wait_for(self._channel.channel_ready(), timeout)
+            await asyncio.wait_for(self.raw.channel_ready(), timeout)
         except (TimeoutError, BaseError):
             return False
         return True
@@ -78,40 +80,28 @@ class GrpcChannel:
         timeout: float | None = None,  # noqa: ASYNC109  (gRPC's deadline: it travels)
         metadata: Metadata = (),
     ) -> Reply:
-        """One request, one answer; see the port. Awaits the call as `cancel` says, and owns it to its end."""
+        """One request, one answer; see the port."""
         if timeout is not None and timeout <= 0:
             raise no_time()
-        multi = self._multi.get(path)
-        if multi is None:
-            multi = self._multi[path] = self._channel.unary_unary(path)
         started = now_ns()
         try:
-            call = multi(request, timeout=timeout, metadata=metadata)
-        except BaseError:
+            payload, code, details, trailers = await call_unary(self, path.encode(), request, timeout, metadata)
+        except UsageError:
             raise closed(self.address) from None
-        inner = call._call_response  # noqa: SLF001  (see `cancel`)
-        self.live.add(call)
-        try:
-            response = await asyncio.shield(inner)
         except BaseError as e:
             raise unusable(e) from None
-        finally:
-            self.live.discard(call)
-            if not inner.done():
-                await give_up(call, (inner,))
-        status = call._cython_call._status  # noqa: SLF001  (the public way is a coroutine and a copy)
-        if response is EOF:
-            if self.closed:
-                raise closed(self.address)
-            raise failure(
-                status.code(),
-                status.details() or "",
-                trailers_of(status),
-                address=self.address,
-                connected=self.connected(),
-                late=late(now_ns() - started, timeout),
-            )
-        return Reply(response, status.trailing_metadata())
+        if payload is not None:
+            return Reply(payload, trailers)
+        if self.closed:
+            raise closed(self.address)
+        raise failure(
+            code or Code.INTERNAL,  # OK without an answer
+            details or "",
+            trailers or (),
+            address=self.address,
+            connected=self.connected(),
+            late=late(now_ns() - started, timeout),
+        )
 
     def stream(self, path: str, request: bytes, *, timeout: float | None = None, metadata: Metadata = ()) -> GrpcStream:
         """One request, many answers."""
@@ -126,7 +116,7 @@ class GrpcChannel:
             raise no_time()
         multi = self._multi.get((kind, path))
         if multi is None:
-            multi = self._multi[kind, path] = getattr(self._channel, kind)(path)
+            multi = self._multi[kind, path] = getattr(self.raw, kind)(path)
         try:
             return multi(*arguments, timeout=timeout, metadata=metadata)
         except BaseError:
@@ -140,7 +130,7 @@ class GrpcChannel:
         if self.live and grace > 0:
             gone = asyncio.get_running_loop().create_future()
 
-            def check(_: Any) -> None:
+            def check(*_: Any) -> None:
                 if not gone.done() and all(call.done() for call in self.live):
                     gone.set_result(None)
 
@@ -151,7 +141,7 @@ class GrpcChannel:
         self.closed = True
         for call in list(self.live):
             cancel_core(call)
-        await self._channel.close(None)
+        await self.raw.close(None)
 
 
 class GrpcTransport:

@@ -57,6 +57,11 @@ class Heard:
         """What is told of the report beside a status."""
         return status.find(self.rich, report_pb2.ReportSummary)
 
+    def outcome(self) -> Heard:
+        """The failure that the message tells of, as if it had been the status of the call."""
+        told = self.response.outcome
+        return Heard(Code(told.code), told.message, ((status.DETAILS, told.SerializeToString()),))
+
     @property
     def report(self) -> report_pb2.Report:
         """The full report; AssertionError if there is none."""

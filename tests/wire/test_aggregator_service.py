@@ -10,6 +10,7 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_health.v1 import health_pb2
 
+from aggregator import wire
 from aggregator.stream import DEFAULTS, Limits
 from aggregator.wire import AggregatorService
 from fanmesh.eventlog import AGGREGATE, Ack, decode_answer, encode_event
@@ -17,12 +18,13 @@ from fanmesh.model.events import Effect, End, Event, PartArrived, Result, Start,
 from fanmesh.model.fault import Code
 from fanmesh.model.states import AggregatorMode, BranchState, EmitMode, IfMissing
 from fanmesh.model.times import MS
+from fanmesh.model.values import JsonValue
 from fanmesh.runtime.tracing import OFF, Recorder
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import Duplex, RpcError
 from fanmesh.transport.status import find, read
 from fanmesh.v1 import aggregator_pb2 as pb
-from tests.kit.aggregators import Process, Told, dialled, until
+from tests.kit.aggregators import Process, Told, dialled, patience, until
 from tests.kit.logs import Story, rule
 from tests.kit.recording import Recording
 
@@ -30,14 +32,16 @@ HEALTH = "/grpc.health.v1.Health/Check"
 
 
 @asynccontextmanager
-async def served(recorder: Recorder = OFF, limits: Limits = DEFAULTS) -> AsyncIterator[tuple[AggregatorService, Duplex]]:
+async def served(
+    recorder: Recorder = OFF, limits: Limits = DEFAULTS, deadline: float | None = 30
+) -> AsyncIterator[tuple[AggregatorService, Duplex]]:
     """A service in this process, and one stream to it."""
     transport = GrpcTransport()
     service = AggregatorService(recorder, limits)
     server = transport.server("127.0.0.1:0", service.routes())
     await server.start()
     channel = transport.connect(f"127.0.0.1:{server.port}")
-    duplex = channel.duplex(AGGREGATE, timeout=30)
+    duplex = channel.duplex(AGGREGATE, timeout=deadline)
     try:
         yield service, duplex
     finally:
@@ -152,6 +156,33 @@ async def test_a_result_over_the_limit_is_refused() -> None:
         info = find(read(caught.value.trailers), ErrorInfo)
         assert info is not None
         assert (caught.value.code, info.reason) == (Code.RESOURCE_EXHAUSTED, "RESULT_TOO_LARGE")
+
+
+@pytest.mark.asyncio
+async def test_a_result_that_is_no_json_is_refused() -> None:
+    """A value as deep as values may be is one level too deep inside of `collect`."""
+    deep: JsonValue = 1
+    for _ in range(100):
+        deep = [deep]
+    async with served() as (_, duplex):
+        for message in log(
+            *[Event(9 + at, 0, End(name, 0, BranchState.SUCCEEDED, value=deep)) for at, name in enumerate("ab")]
+        ):
+            await duplex.write(message)
+        with pytest.raises(RpcError, match=r"the result cannot be written: a\[0\].*deeper than 100") as caught:
+            await answers(duplex)
+        assert caught.value.code is Code.FAILED_PRECONDITION
+
+
+@pytest.mark.asyncio
+async def test_a_stream_without_a_deadline_does_not_stay_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else would end it, if its caller forgets to half-close."""
+    monkeypatch.setattr(wire, "LONGEST", 0.05)
+    async with served(deadline=None) as (service, duplex):
+        with pytest.raises(RpcError, match="without a deadline") as caught:
+            await answers(duplex)
+        assert caught.value.code is Code.DEADLINE_EXCEEDED
+        await until(lambda: not service.streams, "the stream to be gone")
 
 
 @pytest.mark.asyncio
@@ -284,10 +315,16 @@ async def test_sigterm_lets_running_streams_end(process: Process) -> None:
     given = story(completion=rule())
     given.ok("a", 1)
     given.ok("b", 2)
-    async with dialled(process.address, acks=False) as (aggregator, why):
-        assert await aggregator.channel.wait_ready(20)
+    with patience():
+        await drained(process, given)
+
+
+async def drained(process: Process, given: Story) -> None:
+    """The story of a drain: a stream runs, and the process is told to end."""
+    async with dialled(process.address) as (aggregator, why):
         running = Told(aggregator, given.log)
         running.feed(running.log[:3])
+        await until(lambda: running.acknowledged, "the events to be folded")
         health = await aggregator.channel.unary(HEALTH, b"", timeout=20)
         assert health_pb2.HealthCheckResponse.FromString(health.payload).status == health_pb2.HealthCheckResponse.SERVING
         process.send(signal.SIGTERM)

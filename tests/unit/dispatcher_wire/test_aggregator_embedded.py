@@ -1,4 +1,4 @@
-from dispatcher.wire.aggregator_embedded import Accumulator, EmbeddedSession
+from dispatcher.wire.aggregator_embedded import EmbeddedSession
 from fanmesh.model.events import Effect, End, Result, Update, Verdict
 from fanmesh.model.states import AggregatorMode, BranchState, EmitMode
 from tests.kit.logs import Story
@@ -45,17 +45,3 @@ def test_a_replay_without_a_verdict_ends_with_a_snapshot() -> None:
     assert [type(effect) for effect in told] == [Update]
     session.feed(given.log[-1])
     assert told[-1] == given.result
-
-
-def test_parts_are_put_together_as_the_fold_does() -> None:
-    """APPEND joins, REPLACE starts over; a part that does not fit is told, and changes nothing."""
-    parts = Accumulator()
-    assert parts.value is None
-    assert parts.add({"text": "a", "n": [1]}, replace=False) is None
-    assert parts.add({"text": "b", "n": [2]}, replace=False) is None
-    why = parts.add({"text": 3}, replace=False)
-    assert why is not None
-    assert why.startswith("text: ")
-    assert parts.value == {"text": "ab", "n": [1, 2]}
-    assert parts.add("whole", replace=True) is None
-    assert parts.value == "whole"

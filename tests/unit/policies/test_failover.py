@@ -100,6 +100,14 @@ def test_without_a_reserve_the_result_is_due_at_stop() -> None:
     assert Failover(END, END).decide(END) == FallBack(Why.NO_RESULT)
 
 
+def test_without_a_reserve_the_result_may_still_follow_the_verdict() -> None:
+    """The verdict and its result are two messages: between them no fallback, unless stop is there."""
+    failover = Failover(END, END)
+    failover.judged(100 * MS)
+    assert failover.decide(100 * MS) == Wait(105 * MS)
+    assert failover.decide(105 * MS) == FallBack(Why.NO_RESULT)
+
+
 def test_the_limit_on_acknowledgements_can_be_switched_off() -> None:
     """Then only the result is waited for."""
     failover = Failover(STOP, END, acks=False)

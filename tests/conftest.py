@@ -1,0 +1,13 @@
+"""How many examples Hypothesis tries, and that no test fails because the machine is busy.
+
+Its own defaults end a test that takes 200 ms for one example, or that draws slowly: bounds by the wall clock, which say more about
+the neighbours than about the code.
+"""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("full", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("unit", settings.get_profile("full"), max_examples=25)  # `make unit`: the inner loop
+settings.load_profile("full")

@@ -1,0 +1,101 @@
+"""The command line as a whole: verbs, endings, errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from fanmesh.cli.ends import Exit
+from fanmesh.cli.main import complete, run, wants_json
+from fanmesh.cli.verbs import VERBS
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    """`fanmesh --help` lists all verbs and the exit codes, and ends well."""
+    assert run(["--help"]) == Exit.OK
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS)
+    assert "3 partial" in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_shows_how(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each verb's help has a line to copy, and says what to do with -o."""
+    assert run([verb, "--help"]) == Exit.OK
+    out = capsys.readouterr().out
+    assert f"fanmesh {verb}" in out.partition("Like this")[2]
+    assert "--output" in out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Listing the verbs must not wait for gRPC, pydantic or the engine."""
+    code = "import sys; from fanmesh.cli.main import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(done.stderr.split())
+    assert "cyclopts" in loaded
+    assert not loaded & {"grpc", "pydantic", "google.protobuf", "dispatcher", "opentelemetry", "watchfiles"}
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` prints one line."""
+    assert run(["--version"]) == Exit.OK
+    assert capsys.readouterr().out.startswith("fanmesh ")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["chekc"], "fanmesh check"),
+        (["frobnicate"], "there are: init"),
+        (["call", "--nope"], "fanmesh call --help"),
+        (["call", "p", "-d", "{"], "quote it"),
+        (["call", "p", "--timeout", "300"], "300ms"),
+        (["call", "p", "--attr", "tenant"], "name=value"),
+        (["call", "p", "--repeat", "0"], "leave one of them out"),
+        (["call", "p", "--repeat", "2", "--stream"], "leave one of them out"),
+        (["worker"], "fanmesh worker hello:hello"),
+        (["explain", "p", "--config", "x", "--server", "y"], "leave the other out"),
+        (["init"], "fanmesh init --help"),
+    ],
+)
+def test_usage_errors_say_what_to_do(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be understood ends with 2, and with the next thing to type."""
+    assert run(words) == Exit.USAGE
+    err = capsys.readouterr().err
+    assert hint in err
+
+
+def test_errors_are_json_where_json_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """With `-o json` stdout holds one JSON document, also for a command line that cannot be read."""
+    assert run(["call", "--nope", "-o", "json"]) == Exit.USAGE
+    told = json.loads(capsys.readouterr().out)
+    assert told["error"]["exit"] == Exit.USAGE
+    assert "--nope" in told["error"]["message"]
+
+
+def test_no_dispatcher(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing listens, the error says how to start something."""
+    assert run(["call", "p", "--server", "127.0.0.1:1"]) == Exit.FAILED
+    err = capsys.readouterr().err
+    assert "no dispatcher listening at 127.0.0.1:1" in err
+    assert "fanmesh serve" in err
+
+
+def test_options_with_a_value_that_may_be_left_out() -> None:
+    """`--stream` alone means snapshot, `--traceparent` alone a new one; a value that follows is kept."""
+    assert complete(["call", "p", "--stream", "-d", "{}"]) == ["call", "p", "--stream", "snapshot", "-d", "{}"]
+    assert complete(["call", "--stream", "branches"]) == ["call", "--stream", "branches"]
+    assert complete(["call", "--stream"]) == ["call", "--stream", "snapshot"]
+    header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    assert complete(["call", "--traceparent", header]) == ["call", "--traceparent", header]
+    assert complete(["call", "--traceparent", "-o", "json"])[2] == "new"
+
+
+@pytest.mark.parametrize("words", [["-o", "json"], ["--output", "json"], ["--output=json"], ["-ojson"]])
+def test_json_is_seen_in_every_spelling(words: list[str]) -> None:
+    """All ways to write it."""
+    assert wants_json(["call", *words])
+    assert not wants_json(["call", "json", "-o", "text"])
