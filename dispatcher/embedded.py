@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from opentelemetry import propagate
-
 from dispatcher.assembly import MERGES, assemble, failed
 from dispatcher.config import Config, load_file, load_mapping, load_text
 from dispatcher.fanout import Fanned, fanout
@@ -30,7 +28,7 @@ from fanmesh.model.states import EmitMode
 from fanmesh.model.times import SECOND
 from fanmesh.payload import Box, adapt, plain
 from fanmesh.result import Accept, BranchEvent, Final, Result, Snapshot, Update
-from fanmesh.runtime import telemetry
+from fanmesh.runtime import ambient, telemetry
 from fanmesh.runtime.clock import LoopClock
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.workers.declaring import Worker, worker
@@ -158,8 +156,6 @@ class Fanmesh:
             raise ValueError(
                 f"attributes: {', '.join(sorted(unknown))} not declared; declared: {', '.join(declared) or 'none'}"
             )
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier)
         floor = accept or Accept()
         return Request(
             id=uuid.uuid4().hex,
@@ -169,7 +165,7 @@ class Fanmesh:
             attributes=dict(attributes or {}),
             remaining=None if timeout is None else round(timeout * SECOND),
             tightening=Tightening(None, floor.min_success or 0, floor.min_coverage or 0.0, frozenset(floor.required)),
-            trace=trace_of(carrier.items(), self._recorder),
+            trace=trace_of(ambient.headers().items(), self._recorder),
         )
 
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
-from opentelemetry import propagate
 from typing_extensions import TypeVar
 
 from fanmesh.jsontext import encode
@@ -21,6 +20,7 @@ from fanmesh.money import micros
 from fanmesh.payload import adapt, from_value, to_value
 from fanmesh.reporting import duration, from_branch, from_coverage, from_report, from_summary
 from fanmesh.result import Accept, BranchEvent, Budget, DispatchFailed, Result, Snapshot
+from fanmesh.runtime import ambient
 from fanmesh.transport import status
 from fanmesh.transport.port import Metadata, RpcError
 from fanmesh.v1 import dispatcher_pb2
@@ -90,9 +90,7 @@ def explain_request(inner: dispatcher_pb2.DispatchRequest) -> dispatcher_pb2.Exp
 
 def metadata(more: Mapping[str, str] | None) -> Metadata:
     """`more`, and the trace context of the current span if there is one and `more` has none."""
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier)
-    return tuple({**carrier, **(more or {})}.items())
+    return tuple({**ambient.headers(), **(more or {})}.items())
 
 
 def reply(raw: bytes, returns: type[T]) -> Result[T]:

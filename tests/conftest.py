@@ -1,7 +1,7 @@
 """How many examples Hypothesis tries, and that no test fails because the machine is busy.
 
-Its own defaults end a test that takes 200 ms for one example, or that draws slowly: bounds by the wall clock, which say more about
-the neighbours than about the code.
+Its own defaults end a test that takes 200 ms for one example, or that draws slowly: bounds by the wall clock, which say more
+about the neighbours than about the code.
 """
 
 from __future__ import annotations

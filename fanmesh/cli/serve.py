@@ -19,6 +19,7 @@ from fanmesh.cli.check import summary
 from fanmesh.cli.ends import Exit, Output, Stop
 from fanmesh.cli.loading import load, load_or_stop
 from fanmesh.cli.say import document
+from fanmesh.cli.tying import Tied, tie
 from fanmesh.cli.watching import changes
 from fanmesh.runtime import logs
 from fanmesh.runtime.logs import logger
@@ -34,6 +35,7 @@ def serve(
     listen: str | None = None,
     metrics: str | None = None,
     watch: bool = True,
+    tied: Tied = False,
     output: Output = "text",
 ) -> int:
     """Serve until SIGTERM or Ctrl-C.
@@ -43,10 +45,13 @@ def serve(
         listen: host:port in the place of `server.listen`; port 0 is any free one.
         metrics: host:port in the place of `server.metrics`.
         watch: Reload when the file changes.
+        tied: End when stdin does.
         output: Text, or one JSON document.
     """
     logs.configure()
     loaded = load_or_stop(config)
+    if tied:
+        tie()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(loaded, config, Settings(listen=listen, metrics=metrics), watch=watch, output=output))
     return Exit.OK

@@ -16,7 +16,7 @@ from fanmesh.cli.importing import warm_up, workers
 from fanmesh.cli.say import document
 from fanmesh.cli.tying import Tied, tie
 from fanmesh.runtime import logs, telemetry
-from fanmesh.runtime.tracing import OFF, Recorder, ServerSpan
+from fanmesh.runtime.tracing import OFF, Attribute, Recorder, ServerSpan
 from fanmesh.workers import Context, Worker, run
 from fanmesh.workers.service import Observe
 
@@ -80,6 +80,13 @@ def _ready(listen: str, port: int, found: Sequence[Worker[Any]], output: str) ->
         print(f"{', '.join(each.name for each in found)} on {address}", flush=True)
 
 
+def _attributes(ctx: Context) -> dict[str, Attribute]:
+    out: dict[str, Attribute] = {"fanmesh.plan": ctx.plan, "fanmesh.branch": ctx.branch, "fanmesh.request_id": ctx.request_id}
+    if (left := ctx.remaining()) is not None:
+        out["fanmesh.remaining_ms"] = round(left * 1000)  # what the caller's deadline has become on its way here
+    return out
+
+
 def _observer(recorder: Recorder) -> Observe:
     def observe(method: str, ctx: Context) -> AbstractContextManager[object]:
         span = ServerSpan(
@@ -87,7 +94,7 @@ def _observer(recorder: Recorder) -> Observe:
             method,
             ctx.metadata.get("traceparent", ""),
             ctx.metadata.get("tracestate", ""),
-            {"fanmesh.plan": ctx.plan, "fanmesh.branch": ctx.branch, "fanmesh.request_id": ctx.request_id},
+            _attributes(ctx),
         )
         span.make_current()
         return span

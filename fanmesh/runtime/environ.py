@@ -7,7 +7,7 @@ An empty variable counts as not set, as the OpenTelemetry specification asks and
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -24,6 +24,11 @@ class BadVariable(ValueError):  # noqa: N818  (what the variable is)
 def text(name: str, default: str = "") -> str:
     """The variable without surrounding blanks; `default` if it is unset or empty."""
     return os.environ.get(name, "").strip() or default
+
+
+def inherited(more: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with `more` in it, for a child process."""
+    return {**os.environ, **more}
 
 
 def flag(name: str, default: bool = False) -> bool:  # noqa: FBT001, FBT002  (a value, not a switch)

@@ -11,7 +11,7 @@ early, except by the millisecond to which grpc rounds.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 import grpc
 
@@ -66,11 +66,6 @@ def closed(address: str) -> RpcError:
 def unusable(error: Exception) -> RpcError:
     """Refused by grpc before it was sent: metadata with characters that do not belong there."""
     return RpcError(Code.INTERNAL, f"grpc refuses the call: {type(error).__name__}", sent=False)
-
-
-def trailers_of(status: Any) -> Metadata:
-    """Trailing metadata of a core status."""
-    return status.trailing_metadata() or ()
 
 
 def connected(state: grpc.ChannelConnectivity) -> bool:

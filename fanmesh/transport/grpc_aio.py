@@ -34,7 +34,7 @@ def channel_arguments(options: ChannelOptions) -> list[tuple[str, int]]:
     return [
         ("grpc.enable_retries", 0),
         ("grpc.initial_reconnect_backoff_ms", int(options.reconnect_initial * 1000)),
-        ("grpc.min_reconnect_backoff_ms", int(options.reconnect_initial * 1000)),
+        ("grpc.min_reconnect_backoff_ms", int(options.connect_timeout * 1000)),  # how long one attempt to connect may take
         ("grpc.max_reconnect_backoff_ms", int(options.reconnect_max * 1000)),
         ("grpc.keepalive_time_ms", int(options.keepalive_every * 1000)),
         ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout * 1000)),

@@ -211,6 +211,7 @@ class ChannelOptions:
     """How a channel behaves. Times in seconds, sizes in bytes."""
 
     receive_limit: int = 16 * MIB
+    connect_timeout: float = 2.0
     reconnect_initial: float = 0.1
     reconnect_max: float = 2.0
     keepalive_every: float = 10.0

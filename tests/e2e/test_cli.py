@@ -75,40 +75,40 @@ class Running:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen([FANMESH, *arguments], cwd=cwd, stdout=pipe, stderr=pipe, text=True)
         self.seen: list[str] = []
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[tuple[bool, str | None]] = queue.SimpleQueue()
         self._readers = [
-            threading.Thread(target=self._read, args=(stream,), daemon=True)
-            for stream in (self.process.stdout, self.process.stderr)
+            threading.Thread(target=self._read, args=(stream, is_stdout), daemon=True)
+            for stream, is_stdout in ((self.process.stdout, True), (self.process.stderr, False))
         ]
         for reader in self._readers:
             reader.start()
 
-    def _read(self, stream: IO[str]) -> None:
+    def _read(self, stream: IO[str], is_stdout: bool) -> None:  # noqa: FBT001  (internal)
         with stream:
             for line in stream:
-                self._lines.put(line.rstrip("\n"))
-        self._lines.put(None)
+                self._lines.put((is_stdout, line.rstrip("\n")))
+        self._lines.put((is_stdout, None))
 
-    def until(self, what: str) -> str:
+    def until(self, what: str, *, on_stdout: bool = False) -> str:
         """The next line that contains `what`."""
         ends = 0
         limit = monotonic() + WITHIN
         while ends < len(self._readers):
             try:
-                line = self._lines.get(timeout=max(0.0, limit - monotonic()))
+                is_stdout, line = self._lines.get(timeout=max(0.0, limit - monotonic()))
             except queue.Empty:
                 break
             if line is None:
                 ends += 1
                 continue
             self.seen.append(line)
-            if what in line:
+            if what in line and (is_stdout or not on_stdout):
                 return line
         pytest.fail(f"no line with {what!r} in:\n" + "\n".join(self.seen))
 
     def told(self) -> dict[str, Any]:
         """The JSON document that it printed when it was ready."""
-        out: dict[str, Any] = json.loads(self.until('{"'))
+        out: dict[str, Any] = json.loads(self.until("{", on_stdout=True))
         return out
 
     def end(self, number: int = signal.SIGINT) -> int:
@@ -440,10 +440,17 @@ def conforms(value: Any, schema: Any, definitions: dict[str, Any]) -> bool:
         return False
     if "enum" in schema and value not in schema["enum"]:
         return False
-    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
-    if (kind := schema.get("type")) in kinds and not isinstance(value, kinds[kind]):
-        return False
-    if kind == "null" and value is not None:
+    kinds = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "null": type(None),
+    }
+    named = schema.get("type", list(kinds))
+    if not any(isinstance(value, kinds[kind]) for kind in ([named] if isinstance(named, str) else named)):
         return False
     if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
         return False

@@ -43,12 +43,16 @@ def fails(code: Code, detail: str = "as asked") -> Worker[Any]:
 
 
 class Hanging:
-    """Never answers. `called` and `cancelled` say what its calls have seen; `contexts` are theirs."""
+    """Never answers. `called` and `cancelled` say what its calls have seen; `contexts` are theirs.
+
+    `left`: the seconds that each had left when it was cancelled.
+    """
 
     def __init__(self) -> None:
         self.called = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.contexts: list[Context] = []
+        self.left: list[float | None] = []
 
         @worker("hangs")
         async def hangs(ctx: Context) -> Any:
@@ -57,6 +61,7 @@ class Hanging:
             try:
                 await asyncio.get_running_loop().create_future()
             except asyncio.CancelledError:
+                self.left.append(ctx.remaining())
                 self.cancelled.set()
                 raise
 

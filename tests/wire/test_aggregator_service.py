@@ -85,7 +85,7 @@ def log(*more: Event) -> list[bytes]:
 REFUSED: list[tuple[str, Callable[[], list[bytes]], str, str]] = [
     ("rubbish", lambda: [b"\xff\xff"], "", "not an AggregateRequest"),
     ("nothing", list, "", "the log ended before the request was complete"),
-    ("no start", lambda: log()[1:], "", "does not begin with a start"),
+    ("no start", lambda: log()[1:2], "", "does not begin with a start"),
     ("two starts", lambda: log(Event(9, 0, story().log[0].what)), "", "second start"),
     ("unknown branch", lambda: log(Event(9, 0, End("x", 0, BranchState.SUCCEEDED))), "", "unknown branch 'x'"),
     (
@@ -115,7 +115,8 @@ async def test_a_bad_log_is_refused_by_name(made: Callable[[], list[bytes]], fie
     async with served() as (service, duplex):
         for message in made():
             await duplex.write(message)
-        await duplex.half_close()
+        if "ended" in why:
+            await duplex.half_close()
         with pytest.raises(RpcError) as caught:
             await answers(duplex)
         info = find(read(caught.value.trailers), ErrorInfo)

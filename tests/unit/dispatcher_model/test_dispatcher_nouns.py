@@ -91,3 +91,17 @@ def test_the_input_is_opened_when_it_is_read() -> None:
     assert (reading.attributes, reading.output, source.opened) == ({"a": "b"}, [1], 0)
     assert (reading.input, source.opened) == ({"n": 1}, 1)
     assert Unreadable("why").message == "why"
+
+
+@pytest.mark.parametrize(
+    ("trace", "sent"),
+    [
+        (Trace(), ()),
+        (Trace("00-ab", "k=v", sampled=True), ()),
+        (Trace("00-ab"), (("traceparent", "00-ab"),)),
+        (Trace("00-ab", "k=v"), (("traceparent", "00-ab"), ("tracestate", "k=v"))),
+    ],
+)
+def test_an_unsampled_trace_is_handed_on(trace: Trace, sent: tuple[tuple[str, str], ...]) -> None:
+    """The context of a request that is not sampled travels as it came; a sampled one has its own context per attempt."""
+    assert trace.headers() == sent

@@ -2,7 +2,7 @@ import pytest
 
 from fanmesh.model.fault import Code
 from fanmesh.model.times import MS
-from fanmesh.transport.cancel import canceller
+from fanmesh.transport.cancel import canceller, measured
 from fanmesh.transport.failures import failure, late
 
 REFUSED = "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.1:80: Connection refused"
@@ -51,6 +51,23 @@ class _Call:
         return True
 
 
+class _Core:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def done(self) -> bool:
+        return self.asked > 0
+
+    def cancel(self, details: str) -> None:
+        assert details
+        self.asked += 1
+
+
+class _Wrapped:
+    def __init__(self, core: _Core) -> None:
+        self._cython_call = core
+
+
 @pytest.mark.parametrize("version", ["1.75.1", "1.86.0", "2.0.0.dev0"])
 def test_versions_nobody_has_measured_are_cancelled_the_public_way(version: str) -> None:
     """Private parts are used only where their shape is known."""
@@ -61,5 +78,15 @@ def test_versions_nobody_has_measured_are_cancelled_the_public_way(version: str)
 
 @pytest.mark.parametrize("version", ["1.76.0", "1.80.0rc1", "1.85.1"])
 def test_measured_versions_are_cancelled_in_the_core(version: str) -> None:
-    """Not through the method of the call, which leaks."""
-    assert canceller(version).__qualname__ == "Call.cancel"
+    """Not through the method of the call, which leaks, and only once."""
+    core = _Core()
+    call = _Wrapped(core)
+    assert canceller(version)(call)
+    assert not canceller(version)(call)
+    assert core.asked == 1
+
+
+@pytest.mark.parametrize(("version", "known"), [("1.75.1", False), ("1.76.0", True), ("1.85.1", True), ("1.86.0", False)])
+def test_private_parts_are_used_only_where_they_were_looked_at(version: str, *, known: bool) -> None:
+    """The limits are those of the measurements."""
+    assert measured(version) is known
