@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.!+]+)\Z")
-OURS = frozenset({"fanmesh", "pip"})  # the project itself, and what installs it, which comes with Python
+OURS = frozenset({"fanmesh", "pip", "setuptools"})  # the project itself, and what a new environment of Python 3.11 brings along
 
 
 def normal(name: str) -> str:

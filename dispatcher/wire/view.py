@@ -47,6 +47,7 @@ class View:
         """What there is to see until `reply` is done. If it is accepted, the last snapshot is its result."""
         not_before = self._clock.now()
         while not reply.done():
+            self._changed.clear()  # first, because more may come while what is there is being sent
             for row in self._take_rows():
                 yield row
             wait = not_before - self._clock.now()
@@ -55,7 +56,6 @@ class View:
                 not_before = self._clock.now() + self._min_interval
                 yield read()
                 continue
-            self._changed.clear()
             await self._wait(reply, seconds(wait) if self._read is not None else None)
         for row in self._take_rows():
             yield row

@@ -18,7 +18,7 @@ from fanmesh.cli.ends import Stop
 from fanmesh.cli.grouping import Group, affected, directories, groups, is_local, sources
 from fanmesh.cli.loading import load
 from fanmesh.cli.serve import started
-from fanmesh.cli.watching import changes
+from fanmesh.cli.watching import changes, since, stamps
 from fanmesh.model.times import SECOND
 
 DRAIN_NS = SECOND
@@ -47,6 +47,7 @@ class Project:
         self._aggregator: Child | None = None
         self._dispatcher: Dispatcher | None = None
         self._changed = asyncio.Event()
+        self._stamps: dict[Path, int] = {}
         self._busy = asyncio.Lock()
         profiles(behaviour, config.dev)
 
@@ -114,7 +115,8 @@ class Project:
     async def _follow(self, places: set[Path], made_of: dict[Group, dict[str, Path]]) -> None:
         if not places:
             await asyncio.get_running_loop().create_future()
-        async for changed in changes(places, lambda path: path.suffix == ".py"):
+        async for reported in changes(places, lambda path: path.suffix == ".py"):
+            changed = reported or since(self._stamps)
             hit = affected(changed, made_of)
             if not hit:
                 continue
@@ -167,6 +169,7 @@ class Project:
 
     async def _run(self, wanted: Sequence[Group]) -> None:
         """Start a process for each group and wait until each is ready or has failed."""
+        self._stamps |= stamps(file for group in wanted for file in sources(group).values())
         for group in wanted:
             self._children[group] = child = Child(" ".join(group.names), self._arguments(group), self._say)
             await child.start()

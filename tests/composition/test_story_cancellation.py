@@ -173,3 +173,14 @@ async def test_losers_end_as_cancelled(lab: Lab) -> None:
         (attempt,) = r.report[name].attempts
         assert (attempt.cancelled, attempt.code, attempt.elapsed) == (True, Code.CANCELLED, ms(30))
     assert not r.report.degraded
+
+
+@pytest.mark.fanmesh(plan({"a": {"soft_timeout": "20ms"}, "b": {}}))
+async def test_who_was_given_up_before_is_not_late(lab: Lab) -> None:
+    """A late answer of a branch that was left behind at its soft timeout is counted; its reason stays."""
+    seen = watched(lab)
+    lab.worker("a").plays(stubborn(hangs(), lingers=0, then=Success("late")))
+    lab.worker("b").plays(ends(1))
+    r = await lab.dispatch("p")
+    await virtual_sleep(ms(1))
+    assert (r.report["a"].reason, seen.late_branches) == (R.SOFT_TIMEOUT, ["a"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from dispatcher.assembly import assemble
 from dispatcher.flow.ports import AggregationSession, Deliver
 from dispatcher.layers.types import BranchRun
 from dispatcher.wire.aggregator_embedded import EmbeddedSession
@@ -79,6 +80,7 @@ def test_a_part_that_comes_when_all_is_over() -> None:
     """A part that arrives when a rule has been met, though nobody noticed, is not part of the result."""
 
     async def play(_: Value, take: PartTaker) -> Outcome:
+        await virtual_sleep(ms(10))
         await take(Part([1], False, 0))
         stall(ms(500))
         await take(Part([2], False, 1))
@@ -92,7 +94,7 @@ def test_a_part_that_comes_when_all_is_over() -> None:
 def test_a_send_that_comes_when_all_is_over() -> None:
     """A branch whose send is held up until the plan's soft timeout has passed is not started: the request is complete."""
 
-    class Slow(Nobody):
+    class Held(Nobody):
         """Holds the loop up when a branch begins."""
 
         def branch_started(self, run: BranchRun) -> None:
@@ -102,15 +104,12 @@ def test_a_send_that_comes_when_all_is_over() -> None:
 
     async def main() -> Any:
         lab = Lab(plan("a b", complete={"soft_timeout": "100ms"}, accept={"min_success": 0}))
-        rebuilt = Lab(lab.config)
-        from dispatcher.assembly import assemble  # noqa: PLC0415  (with another observer than the Lab's)
-
-        rebuilt._engine = assemble(
-            clock=rebuilt.clock, endpoints=lambda name: (rebuilt.worker(name),), observer=Slow(), reaper=rebuilt.reaper
+        lab._engine = assemble(
+            clock=lab.clock, endpoints=lambda name: (lab.worker(name),), observer=Held(), reaper=lab.reaper
         )
-        rebuilt.worker("a").plays(hangs())
-        rebuilt.worker("b").plays(hangs())
-        return await rebuilt.dispatch("p")
+        lab.worker("a").plays(hangs())
+        lab.worker("b").plays(hangs())
+        return await lab.dispatch("p")
 
     r = run_virtual(main())
     assert (r.report.completed_by, r.value) == (C.SOFT_TIMEOUT, {})
@@ -137,7 +136,7 @@ def test_the_transport_runs_ahead() -> None:
 # ---------------------------------------------------------------- an aggregation that takes its time
 
 
-class Slow:
+class Late:
     """A fold whose effects arrive `delay` ns after the event that caused them, as those of a remote one do."""
 
     mode = EmbeddedSession.mode
@@ -172,7 +171,7 @@ def slowly(delay: int, *, twice: bool = False) -> Any:
     """What the Lab is given to aggregate with."""
 
     def open_(deliver: Deliver, _end: int) -> AggregationSession:
-        return Slow(deliver, delay, twice=twice)
+        return Late(deliver, delay, twice=twice)
 
     return open_
 
@@ -257,7 +256,7 @@ def test_a_result_before_its_verdict() -> None:
 def test_the_caller_goes_between_verdict_and_result() -> None:
     """Who goes between verdict and result is told by the account that the request was complete, and gets nothing."""
 
-    class Silent(Slow):
+    class Silent(Late):
         """Never gives a result."""
 
         def _tell(self, effect: Effect) -> None:

@@ -11,11 +11,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from aggregator.stream import Limits
+from aggregator.wire import AggregatorService
 from dispatcher.app import Dispatcher
 from dispatcher.assembly import MERGES
 from dispatcher.config import load_mapping
 from dispatcher.settings import Settings
 from fanmesh.runtime.clock import now_ns
+from fanmesh.runtime.tracing import OFF
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import Routes, Server, StreamHandler, UnaryHandler
 from fanmesh.workers import Worker, serve
@@ -103,16 +106,26 @@ async def running(
     *,
     server: Mapping[str, Any] | None = None,
     ready_within: float = 2.0,
+    remote: bool = False,
     **config: Any,
 ) -> AsyncIterator[Mesh]:
-    """Start workers, then a dispatcher for `plans`; at the end nothing may run any more. `config`: further top-level keys."""
+    """Start workers, then a dispatcher for `plans`; at the end nothing may run any more.
+
+    `remote`: an Aggregator service merges. `config`: further top-level keys.
+    """
     async with AsyncExitStack() as stack:
         described = {name: await _started(worker, stack) for name, worker in workers.items()}
         document = {
             "version": 1,
             "workers": described,
             "plans": dict(plans),
-            "server": {"listen": "127.0.0.1:0", "metrics": None, "drain": "2s", **(server or {})},
+            "server": {
+                "listen": "127.0.0.1:0",
+                "metrics": None,
+                "drain": "2s",
+                "aggregator": await _aggregator(stack) if remote else "embedded",
+                **(server or {}),
+            },
             **config,
         }
         absent = any(worker == NOWHERE for worker in workers.values())
@@ -142,3 +155,11 @@ async def _started(worker: AnyWorker, stack: AsyncExitStack) -> dict[str, Any]:
     stack.push_async_callback(started.stop)
     streams = worker.stream is not None if isinstance(worker, Raw) else worker.streams
     return {"target": f"127.0.0.1:{started.port}", "effect": "read", "stream": streams}
+
+
+async def _aggregator(stack: AsyncExitStack) -> str:
+    """The target of an Aggregator service in this process."""
+    server = GrpcTransport().server("127.0.0.1:0", AggregatorService(OFF, Limits()).routes())
+    await server.start()
+    stack.push_async_callback(server.stop)
+    return f"127.0.0.1:{server.port}"

@@ -73,15 +73,20 @@ class Gated:
 
     def __init__(self, value: Any) -> None:
         self.open = asyncio.Event()
-        self.called = asyncio.Event()
+        self._calls = asyncio.Semaphore(0)
 
         @worker("gated")
         async def gated() -> Any:
-            self.called.set()
+            self._calls.release()
             await self.open.wait()
             return value
 
         self.worker: Worker[Any] = gated
+
+    async def all_called(self, count: int) -> None:
+        """Wait until so many further calls have come."""
+        for _ in range(count):
+            await self._calls.acquire()
 
 
 def raw_answer(raw: bytes) -> Raw:

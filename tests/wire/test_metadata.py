@@ -144,7 +144,7 @@ async def test_no_trace_or_a_malformed_one(both: Both, parent: str) -> None:
 
 
 def about(left: float | None, seconds: float) -> bool:
-    """Whether this is what a deadline of so many seconds looks like at the worker: a little less, or, as gRPC rounds, 1 % more."""
+    """Whether a worker's time can be this deadline: some has passed, or gRPC, which sends three digits, has rounded it up."""
     return left is not None and 0.75 * seconds < left <= 1.01 * seconds
 
 

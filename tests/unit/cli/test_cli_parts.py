@@ -59,7 +59,7 @@ def test_data_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert arguments.data('"x"') == "x"
     assert arguments.data(f"@{tmp_path}/in.json") == {"a": 1}
     assert arguments.data("-") == [2]
-    with pytest.raises(Stop, match="missing.json"):
+    with pytest.raises(Stop, match=r"missing\.json"):
         arguments.data(f"@{tmp_path}/missing.json")
 
 

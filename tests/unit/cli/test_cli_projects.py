@@ -142,7 +142,7 @@ def test_what_cannot_be_imported_says_why(here: Path, reference: str, message: s
 def test_a_warm_up_that_fails_is_not_served(here: Path) -> None:
     """Its module is named."""
     (here / "mod_cold.py").write_text(MODULE.replace("warmed.append(1)", "raise OSError('no table')"))
-    with pytest.raises(Stop, match="mod_cold.*no table"):
+    with pytest.raises(Stop, match=r"mod_cold.*no table"):
         warm_up(workers(["mod_cold:hello"]))
 
 
@@ -168,7 +168,7 @@ def test_a_configuration_that_cannot_be_used_ends_the_program_with_all_problems(
     """Errors with their lines, and what to try."""
     file = tmp_path / "f.yaml"
     file.write_text("version: 2\nworkers: {}\nplans: {p: {branches: {nobody: {}}}}\n")
-    with pytest.raises(Stop, match="f.yaml cannot be used") as stopped:
+    with pytest.raises(Stop, match=r"f\.yaml cannot be used") as stopped:
         load_or_stop(file)
     assert "version" in stopped.value.message
     assert "fanmesh check" in stopped.value.hint

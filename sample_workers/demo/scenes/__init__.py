@@ -1,0 +1,51 @@
+"""The claims, one file each, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from sample_workers.demo.scenes import answering, deadline, dying, failover, hanging, lying, streaming, tracing
+from sample_workers.demo.stage import Stage
+from sample_workers.demo.world import World
+
+
+class Scene(NamedTuple):
+    """One claim. `play` shows it and checks it; what it raises counts as not held."""
+
+    title: str
+    about: str
+    play: Callable[[World, Stage], Awaitable[None]]
+
+
+SCENES: Final = {
+    1: Scene(
+        "everyone answers",
+        "seven workers in four processes, one merged answer; then two contacts that do not add up",
+        answering.play,
+    ),
+    2: Scene(
+        "a worker hangs",
+        "ip never answers; it is waited for until its soft timeout of 300 ms, then a default stands in",
+        hanging.play,
+    ),
+    3: Scene("a required worker is killed", "kill -9 on phone's process while all seven calls are in flight", dying.play),
+    4: Scene("a worker answers rubbish", "email sends bytes that are no message", lying.play),
+    5: Scene(
+        "the remote aggregator is killed mid-request",
+        "kill -9 on the aggregator after the first answers have been merged there",
+        failover.play,
+    ),
+    6: Scene(
+        "the caller has 200 ms",
+        "place and holiday need longer; every limit below shrinks with the caller's deadline",
+        deadline.play,
+    ),
+    7: Scene("a streamed fan-out", "the merged answer as it grows, while workers answer one after the other", streaming.play),
+    8: Scene(
+        "the trace of claim 2",
+        "the same call once more, through the remote aggregator: spans of five processes, one tree",
+        tracing.play,
+    ),
+}
+"""By number."""
