@@ -67,16 +67,18 @@ class Dispatcher:
         return self._metrics.port if self._metrics is not None else 0
 
     async def start(self) -> None:
-        """Resolve, connect, serve. Workers that are not there yet are logged, and found later."""
+        """Bind, connect, serve. Workers that are not there yet are logged, and found later. OSError if an address is taken.
+
+        Binding comes first: who has taken the port should be heard before, not after, waiting for workers.
+        """
         server = self.config.server
-        await self._connect(self.config)
         observer = combine(self.measures, Spans(self._recorder, self._clock.now), Journal(self._log))
         engine = assemble(
             clock=self._clock,
             endpoints=self._endpoints.of,
             observer=observer,
             reaper=self.reaper,
-            aggregate=await self._aggregator(server.aggregator),
+            aggregate=self._aggregator(server.aggregator),
         )
         service = DispatcherService(
             Serving(
@@ -91,6 +93,7 @@ class Dispatcher:
         if (metrics := self.settings.metrics or server.metrics) is not None:
             host, _, port = metrics.rpartition(":")
             self._metrics = expose(Families(self.measures.families), host, int(port))
+        await self._connect(self.config)
         self._lag.start()
         await self._server.start()
         self._log.info("serving", port=self.port, metrics=self.metrics_port, config=self.config.version)
@@ -118,12 +121,18 @@ class Dispatcher:
 
     async def _connect(self, config: Config) -> None:
         unknown = await self._endpoints.open(config.catalogue.workers.values())
+        aggregator = asyncio.ensure_future(self._reach_aggregator())
         for name in unknown:
             self._log.warning("worker has no address", worker=name, target=config.catalogue.workers[name].target)
         for address in await self._endpoints.wait_ready(self.settings.ready_within):
             self._log.warning("worker is not there yet", address=address)
+        await aggregator
 
-    async def _aggregator(self, target: str) -> Callable[[Deliver, int], AggregationSession]:
+    async def _reach_aggregator(self) -> None:
+        if self._remote is not None and not await self._remote.channel.wait_ready(self.settings.ready_within):
+            self._log.warning("the aggregator is not there yet", address=self._remote.channel.address)
+
+    def _aggregator(self, target: str) -> Callable[[Deliver, int], AggregationSession]:
         if target == EMBEDDED:
             return embedded
         self._remote = RemoteAggregator(
@@ -133,6 +142,4 @@ class Dispatcher:
             lambda why: self._log.warning("merged here instead of in the aggregator", why=why),
             acks=self.settings.ack_limit,
         )
-        if not await self._remote.channel.wait_ready(self.settings.ready_within):
-            self._log.warning("the aggregator is not there yet", target=target)
         return self._remote.open

@@ -1,7 +1,8 @@
 """Report ⇄ protobuf, and the summary of a report that fits into an error.
 
 By hand and field by field, not by reflection: a report is written for every request, and the nouns are ours to change without
-the wire noticing.
+the wire noticing. Messages are filled where they will stand, because putting a finished one into another copies it, and fields
+are set one by one, which costs half of naming them all to a constructor; what is proto's default already is not set.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Final, TypeVar
 from google.protobuf.duration_pb2 import Duration
 
 from fanmesh.jsontext import PayloadError
-from fanmesh.model.coverage import Coverage, Degraded
+from fanmesh.model.coverage import UNDEGRADED, Coverage, Degraded
 from fanmesh.model.merge import Conflict
 from fanmesh.model.report import AttemptReport, BranchReport, Report
 from fanmesh.model.states import AggregatorMode, AttemptKind, BranchReason, BranchState, CompletedBy
@@ -53,13 +54,6 @@ def nanoseconds(span: Duration) -> int:
     return span.seconds * SECOND + span.nanos
 
 
-def to_usage(usage: Usage) -> payload_pb2.Usage:
-    """Usage → protobuf."""
-    return payload_pb2.Usage(
-        input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost_usd_micros=usage.cost_usd_micros
-    )
-
-
 def from_usage(usage: payload_pb2.Usage) -> Usage:
     """Protobuf → Usage."""
     return Usage(usage.input_tokens, usage.output_tokens, usage.cost_usd_micros)
@@ -67,7 +61,16 @@ def from_usage(usage: payload_pb2.Usage) -> Usage:
 
 def to_coverage(coverage: Coverage) -> report_pb2.Coverage:
     """Coverage → protobuf."""
-    return report_pb2.Coverage(**coverage._asdict())
+    out = report_pb2.Coverage()
+    _write_coverage(coverage, out)
+    return out
+
+
+def _write_coverage(coverage: Coverage, out: report_pb2.Coverage) -> None:
+    out.SetInParent()
+    for name, value in zip(_COUNTS, coverage, strict=True):
+        if value:
+            setattr(out, name, value)
 
 
 def from_coverage(coverage: report_pb2.Coverage) -> Coverage:
@@ -105,20 +108,44 @@ def from_conflict(conflict: report_pb2.Conflict) -> Conflict:
     return Conflict(conflict.path, {branch: from_struct_value(v) for branch, v in conflict.values.items()}, conflict.chosen)
 
 
+def _write_duration(ns: int, out: Duration) -> None:
+    if 0 <= ns < SECOND:
+        out.nanos = ns  # also where it is 0: the field is there
+    else:
+        out.seconds, out.nanos = divmod(ns, SECOND)
+
+
+def _write_usage(usage: Usage, out: payload_pb2.Usage) -> None:
+    out.input_tokens = usage.input_tokens
+    out.output_tokens = usage.output_tokens
+    out.cost_usd_micros = usage.cost_usd_micros
+
+
 def to_attempt(attempt: AttemptReport) -> report_pb2.AttemptReport:
     """AttemptReport → protobuf."""
-    return report_pb2.AttemptReport(
-        number=attempt.number,
-        kind=_number(attempt.kind),
-        endpoint=attempt.endpoint,
-        started_after=duration(attempt.started_after),
-        elapsed=duration(attempt.elapsed),
-        code=attempt.code,
-        fault=attempt.fault,
-        won=attempt.won,
-        cancelled=attempt.cancelled,
-        usage=to_usage(attempt.usage) if attempt.usage else None,
-    )
+    out = report_pb2.AttemptReport()
+    _write_attempt(attempt, out)
+    return out
+
+
+def _write_attempt(attempt: AttemptReport, out: report_pb2.AttemptReport) -> None:
+    number, kind, endpoint, started_after, elapsed, code, fault, won, cancelled, usage = attempt
+    out.kind = _number(kind)
+    out.endpoint = endpoint
+    _write_duration(started_after, out.started_after)
+    _write_duration(elapsed, out.elapsed)
+    if won:
+        out.won = True
+    if number:
+        out.number = number
+    if code:
+        out.code = code
+    if fault:
+        out.fault = fault
+    if cancelled:
+        out.cancelled = True
+    if usage is not NOTHING and usage:
+        _write_usage(usage, out.usage)
 
 
 def from_attempt(attempt: report_pb2.AttemptReport) -> AttemptReport:
@@ -139,34 +166,42 @@ def from_attempt(attempt: report_pb2.AttemptReport) -> AttemptReport:
 
 def to_branch(branch: BranchReport) -> report_pb2.BranchReport:
     """BranchReport → protobuf."""
-    out = report_pb2.BranchReport(
-        branch=branch.branch,
-        worker=branch.worker,
-        endpoint=branch.endpoint,
-        state=_number(branch.state),
-        reason=_number(branch.reason),
-        required=branch.required,
-        weight=branch.weight,
-        confidence=branch.confidence,
-        merged=branch.merged,
-        span_id=branch.span_id,
-    )
-    if branch.sla_met is not None:
-        out.sla_met = branch.sla_met
+    out = report_pb2.BranchReport()
+    _write_branch(branch, out)
+    return out
+
+
+def _write_branch(branch: BranchReport, out: report_pb2.BranchReport) -> None:
+    out.branch = branch.branch
+    out.worker = branch.worker
+    out.endpoint = branch.endpoint
+    out.state = _number(branch.state)
+    out.weight = branch.weight
+    if branch.reason:
+        out.reason = _number(branch.reason)
+    if branch.required:
+        out.required = True
+    if branch.merged:
+        out.merged = True
+    if branch.span_id:
+        out.span_id = branch.span_id
+    if (confidence := branch.confidence) is not None:
+        out.confidence = confidence
+    if (sla_met := branch.sla_met) is not None:
+        out.sla_met = sla_met
     if branch.code or branch.detail:
         out.status.code = branch.code
         out.status.message = branch.detail
-    if branch.started_after is not None:
-        out.started_after.CopyFrom(duration(branch.started_after))
-    if branch.elapsed is not None:
-        out.elapsed.CopyFrom(duration(branch.elapsed))
+    if (started_after := branch.started_after) is not None:
+        _write_duration(started_after, out.started_after)
+    if (elapsed := branch.elapsed) is not None:
+        _write_duration(elapsed, out.elapsed)
     if branch.queued:
-        out.queued.CopyFrom(duration(branch.queued))
-    if branch.usage:
-        out.usage.CopyFrom(to_usage(branch.usage))
+        _write_duration(branch.queued, out.queued)
+    if (usage := branch.usage) is not NOTHING and usage:
+        _write_usage(usage, out.usage)
     for attempt in branch.attempts:
-        out.attempts.append(to_attempt(attempt))
-    return out
+        _write_attempt(attempt, out.attempts.add())
 
 
 def from_branch(branch: report_pb2.BranchReport) -> BranchReport:
@@ -195,22 +230,30 @@ def from_branch(branch: report_pb2.BranchReport) -> BranchReport:
 
 def to_report(report: Report) -> report_pb2.Report:
     """Report → protobuf."""
-    return report_pb2.Report(
-        request_id=report.request_id,
-        plan=report.plan,
-        route=report.route,
-        config_version=report.config_version,
-        trace_id=report.trace_id,
-        complete=report.complete,
-        completed_by=_number(report.completed_by),
-        coverage=to_coverage(report.coverage),
-        degraded=to_degraded(report.degraded),
-        branches=map(to_branch, report.branches),
-        conflicts=map(to_conflict, report.conflicts),
-        elapsed=duration(report.elapsed),
-        aggregator_mode=_number(report.aggregator_mode),
-        critical_path=report.critical_path,
-    )
+    out = report_pb2.Report()
+    write_report(report, out)
+    return out
+
+
+def write_report(report: Report, out: report_pb2.Report) -> None:
+    """Report → a message that is empty and has its place already."""
+    out.request_id = report.request_id
+    out.plan = report.plan
+    out.route = report.route
+    out.config_version = report.config_version
+    out.trace_id = report.trace_id
+    out.complete = report.complete
+    out.completed_by = _number(report.completed_by)
+    _write_coverage(report.coverage, out.coverage)
+    out.degraded.SetInParent()
+    if report.degraded is not UNDEGRADED:
+        out.degraded.CopyFrom(to_degraded(report.degraded))
+    _write_duration(report.elapsed, out.elapsed)
+    out.aggregator_mode = _number(report.aggregator_mode)
+    out.critical_path.extend(report.critical_path)
+    for branch in report.branches:
+        _write_branch(branch, out.branches.add())
+    out.conflicts.extend(map(to_conflict, report.conflicts))
 
 
 def from_report(report: report_pb2.Report) -> Report:

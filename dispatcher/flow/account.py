@@ -29,7 +29,7 @@ def report_of(run: Run, route: str, version: str, verdict: Verdict, result: Resu
         complete=verdict.accepted and not bits,
         route=route,
         config_version=version,
-        trace_id=run.request.trace.trace_id if run.request.trace.sampled else "",
+        trace_id=run.request.trace.trace_id,
         conflicts=result.conflicts if result is not None else (),
         elapsed=now - run.request.arrived,
         aggregator_mode=run.session.mode,

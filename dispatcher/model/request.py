@@ -15,7 +15,7 @@ class Trace(NamedTuple):
     """W3C trace context of the request, to hand on. `sampled`: spans are recorded for it.
 
     Sampled: `traceparent` names the request's own span, and `parent` is the caller's (16 hex digits; empty = it is a root).
-    Not sampled: `traceparent` is as it arrived, or empty.
+    Not sampled: `traceparent` is as it arrived, or a new one that says so, or empty.
     """
 
     traceparent: str = ""

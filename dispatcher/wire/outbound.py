@@ -11,7 +11,7 @@ from dispatcher.model.request import Refusal
 from fanmesh.model.fault import Code
 from fanmesh.model.values import Value
 from fanmesh.payload import Kind, PayloadError, from_value
-from fanmesh.reporting import to_report, to_summary
+from fanmesh.reporting import to_summary, write_report
 from fanmesh.transport import status
 from fanmesh.transport.port import StatusError
 from fanmesh.v1 import dispatcher_pb2
@@ -36,7 +36,7 @@ def response_of(reply: Reply, kind: Kind, limit: int) -> tuple[dispatcher_pb2.Di
             case payload:
                 response.result.CopyFrom(payload)
     if reply.report is not None:
-        response.report.CopyFrom(to_report(reply.report))
+        write_report(reply.report, response.report)
         response.report.complete = reply.report.complete and refusal is None
     return response, refusal
 

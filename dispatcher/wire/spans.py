@@ -43,7 +43,8 @@ class Mark(NamedTuple):
 def trace_of(metadata: Iterable[tuple[str, str | bytes]], recorder: Recorder) -> Trace:
     """The trace context of a call, with the sampling decision. Makes no span: the observer writes it when the request ends.
 
-    Sampled: `traceparent` is that of the request's own span. Not sampled: as it came, or empty if it was not valid or absent.
+    Sampled: `traceparent` is that of the request's own span. Not sampled: as it came. If it was not valid or absent: a new one
+    that says so, or every worker would begin a trace of its own; empty if nothing is recorded here at all.
     """
     traceparent = ""
     states: list[str] = []
@@ -61,7 +62,12 @@ def trace_of(metadata: Iterable[tuple[str, str | bytes]], recorder: Recorder) ->
     own = recorder.begin(caller, "dispatch")
     if own is not None:
         return Trace(render(own), own.tracestate, True, traceparent[36:52] if caller else "")
-    return Trace(traceparent, tracestate) if caller is not None else UNTRACED
+    if caller is not None:
+        return Trace(traceparent, tracestate)
+    if recorder is OFF:
+        return UNTRACED
+    new_id = recorder.new_span_id
+    return Trace(render(Ids(new_id() << 64 | new_id(), new_id(), 0)))
 
 
 class Spans(Nobody):

@@ -71,7 +71,7 @@ def refused(failed: DispatchFailed, server: str) -> Stop:
     more = {"code": failed.code.name, "reason": failed.reason, "details": dict(failed.details)}
     if failed.code is Code.UNAVAILABLE and not failed.reason:
         hint = "start one with `fanmesh dev` or `fanmesh serve CONFIG`, or say where it is: --server HOST:PORT"
-        return Stop(f"no dispatcher listening at {server}", hint, more={**more, "message": failed.message})
+        return Stop(f"no dispatcher listening at {server}", hint, more={**more, "detail": failed.message})
     return Stop(str(failed), HINTS.get(failed.reason) or HINTS.get(failed.code.name, ""), Exit.FAILED, more)
 
 

@@ -74,10 +74,14 @@ class Child:
                 continue
             if not line:
                 return
-            if announces and not self.ready.done() and (told := _announcement(line)) is not None:
-                self.ready.set_result(told)
-            else:
-                self._say(f"{self.label} │ {line.decode(errors='replace').rstrip()}")
+            told = _document(line) if announces and not self.ready.done() else {}
+            match told:
+                case {"listen": _, "pid": _}:
+                    self.ready.set_result(told)
+                case {"error": {"message": message, **more}}:
+                    self._say("\n  → ".join(filter(None, (f"{self.label} │ {message}", str(more.get("hint", ""))))))
+                case _:
+                    self._say(f"{self.label} │ {line.decode(errors='replace').rstrip()}")
 
     async def _wait(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
@@ -104,12 +108,13 @@ class Child:
         await asyncio.gather(*self._readers, return_exceptions=True)
 
 
-def _announcement(line: bytes) -> dict[str, Any] | None:
+def _document(line: bytes) -> dict[str, Any]:
+    """The JSON object on that line; empty if there is none."""
     try:
         told = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return None
-    return told if isinstance(told, dict) and {"listen", "pid"} <= told.keys() else None
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _how(code: int) -> str:

@@ -99,7 +99,7 @@ def _say(stop: Stop, *, json: bool) -> int:
         from fanmesh.cli.say import document  # noqa: PLC0415  (errors are rare)
 
         hint = {"hint": stop.hint} if stop.hint else {}
-        document({"error": {"message": stop.message, **hint, "exit": int(stop.code)}, **stop.more})
+        document({"ok": False, "error": {"message": stop.message, **hint, **stop.more, "exit": int(stop.code)}})
     else:
         print(f"fanmesh: {stop.message}", file=sys.stderr)
         if stop.hint:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dispatcher.app import Dispatcher
 from dispatcher.config import EMBEDDED, Config, ConfigErrors
@@ -21,8 +21,11 @@ from fanmesh.cli.serve import started
 from fanmesh.cli.watching import changes, since, stamps
 from fanmesh.model.times import SECOND
 
-DRAIN_NS = SECOND
+DRAIN_NS: Final = SECOND
 """A person who pressed Ctrl-C waits no longer for requests in flight."""
+
+READY_WITHIN: Final = 2.0
+"""Seconds to connect: workers have said that they serve, and those that failed to start will not serve soon."""
 
 
 class Process(NamedTuple):
@@ -86,7 +89,7 @@ class Project:
         await self._run(wanted)
         if self._aggregator is not None:
             await self._aggregator.ready
-        self._dispatcher = await started(self.config, Settings())
+        self._dispatcher = await started(self.config, Settings(ready_within=READY_WITHIN))
 
     async def stop(self) -> None:
         """End everything: first what accepts requests, then what answers them."""
@@ -125,6 +128,8 @@ class Project:
                 self._say(f"{files} changed: restarting {', '.join(name for group in hit for name in group.names)}")
                 await asyncio.gather(*(self._children[group].stop() for group in hit if group in self._children))
                 await self._run([group for group in hit if group in self._children])
+                if up := [name for group in hit if self._children[group].running for name in group.names]:
+                    self._say(f"{', '.join(up)} again ready")
 
     async def follow_config(self) -> None:
         """Reload when the configuration changes, for ever. One that is wrong changes nothing."""

@@ -29,11 +29,11 @@ def document(value: Any) -> None:
 def result(value: Any, width: int = WIDTH) -> str:
     """A JSON value for people: on one line if it fits, else indented."""
     line = orjson.dumps(value).decode()
-    spaced = line if len(line) > width else orjson_spaced(value)
+    spaced = line if len(line) > width else _spaced(value)
     return spaced if len(spaced) <= width else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
-def orjson_spaced(value: Any) -> str:
+def _spaced(value: Any) -> str:
     """JSON on one line with a space after `:` and `,`."""
     import json  # noqa: PLC0415  (orjson cannot put the spaces)
 

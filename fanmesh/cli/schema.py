@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-
 import orjson
 
 from dispatcher.assembly import MERGES
 from dispatcher.config import json_schema
 from fanmesh.cli.ends import Exit, Output
+from fanmesh.cli.say import document
 
 
-def schema(*, output: Output = "json") -> int:
-    """Print it. It is JSON either way; `-o json` is taken so that every verb takes it."""
-    indent = orjson.OPT_INDENT_2 if output else 0
-    sys.stdout.write(orjson.dumps(json_schema(MERGES.schema), option=indent | orjson.OPT_APPEND_NEWLINE).decode())
+def schema(*, output: Output = "text") -> int:
+    """Print it: indented, or with `-o json` as every other verb's document."""
+    made = json_schema(MERGES.schema)
+    if output == "json":
+        document(made)
+    else:
+        print(orjson.dumps(made, option=orjson.OPT_INDENT_2).decode())
     return Exit.OK

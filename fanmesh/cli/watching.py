@@ -19,8 +19,8 @@ ARMED_AFTER: Final = 500
 async def changes(directories: Iterable[Path], wanted: Callable[[Path], bool]) -> AsyncIterator[set[Path]]:
     """The files that `wanted` picks out of what changed in these directories (not below them), a burst at a time.
 
-    Once, soon after the watch began, an empty set comes: what was saved before that nobody has reported, so look. Directories and
-    not files are watched: editors save by renaming, and mounted configurations by moving a link.
+    Once, soon after the watch began, an empty set comes: what was saved before that nobody has reported, so look.
+    Directories and not files are watched: editors save by renaming, and mounted configurations by moving a link.
     """
     places = sorted({directory.resolve() for directory in directories})
     watched = awatch(

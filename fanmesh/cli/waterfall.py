@@ -28,8 +28,8 @@ _NAME: Final = 20
 _BARS: Final = (10, 24, 44)
 """Cells of a bar: at least, before notes get any room, at most."""
 
-
 FAILURES: Final = frozenset({C.UNREACHABLE, C.EMPTY, C.CALLER_GONE})
+"""Rules that end a request without an answer."""
 
 
 def render(
@@ -46,7 +46,7 @@ def render(
     words = max((len(row.what) for row in lines), default=0)
     notes = max((cell_len(row.notes) + 2 for row in lines if row.glyph and row.notes), default=0)
     axis = Axis(_span(report, lines), _cells(width - lead - 11 - words, notes))
-    out = [_cut(header(report, colour=colour, title=title, failed=failed), width)]
+    out = [header(report, width=width, colour=colour, title=title, failed=failed)]
     if any(row.start is not None for row in lines):
         out.append(paint((" " * lead + axis.ruler()).rstrip(), Tone.QUIET, colour=colour))
     out += [_line(row, axis, lead, words, width, colour) for row in lines]
@@ -60,18 +60,24 @@ def _cells(room: int, notes: int) -> int:
     return max(least, min(room, most, max(fair, room - notes)))
 
 
-def header(report: Report, *, colour: bool = False, title: str | None = None, failed: str | None = None) -> str:
+def header(
+    report: Report, *, width: int = 100, colour: bool = False, title: str | None = None, failed: str | None = None
+) -> str:
     """`PARTIAL  201 ms  coverage 0.50  by SOFT_TIMEOUT  trace 4bf92f35…`."""
     word, tone = verdict(report, failed)
-    parts = [paint(word, tone, colour=colour), time(report.elapsed), f"coverage {ratio(report.coverage.ratio)}"]
-    parts.append(f"by {report.completed_by.name}")
+    parts = [word, time(report.elapsed), f"coverage {ratio(report.coverage.ratio)}", f"by {report.completed_by.name}"]
     if failed:
         parts.insert(1, failed)
     if report.aggregator_mode is not AggregatorMode.EMBEDDED:
         parts.append(f"aggregator {report.aggregator_mode.name}")
     if report.trace_id:
         parts.append(f"trace {report.trace_id[:8]}…")
-    return "  ".join([title, *parts] if title else parts)
+    before = f"{title}  " if title else ""
+    text = _fit(before + "  ".join(parts), width)
+    at = len(before)
+    if not colour or not text.startswith(word, at):
+        return text
+    return text[:at] + paint(word, tone, colour=True) + text[at + len(word) :]
 
 
 def verdict(report: Report, failed: str | None = None) -> tuple[str, Tone]:
@@ -120,11 +126,6 @@ def _conflict(conflict: Conflict) -> str:
 def _short(value: JsonValue) -> str:
     text = encode(value).decode()
     return text if len(text) <= 32 else f"{text[:31]}…"
-
-
-def _cut(text: str, width: int) -> str:
-    """A header is never cut inside an escape sequence: it is cut only where it has none."""
-    return text if "\x1b" in text else _fit(text, width)
 
 
 def _fit(text: str, width: int) -> str:

@@ -63,8 +63,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.now += round(timeout * SECOND)
 
     def quiet(self) -> bool:
-        """Whether only alarms are left to run at this instant."""
-        return len(self._ready) <= self._waiting_alarms  # type: ignore[attr-defined]
+        """Whether only alarms are left to run at this instant: no callback, and no timer of no length either."""
+        timers = self._scheduled  # type: ignore[attr-defined]
+        due = bool(timers) and timers[0].when() < self.time() + self._clock_resolution
+        return not due and len(self._ready) <= self._waiting_alarms  # type: ignore[attr-defined]
 
     def alarm(self, callback: Callable[[], None]) -> None:
         """Call `callback` at this instant, after everything else that happens at it: endings come before softs."""

@@ -3,19 +3,23 @@
 Every read and write runs in a task of its own, under a shield: a reader that is cancelled in the middle of a read would leak,
 and would cancel the whole call although somebody may only have stopped waiting. The task costs 6 µs, the read itself fifteen
 times that.
+
+A write that fails says only that the peer takes nothing more. How the call ended is for the reader to say, after the messages
+that are still on their way; grpc's own `write` would put INTERNAL in the place of the peer's status and drop those messages.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from grpc.aio import EOF, AioRpcError, BaseError
+import grpc
+from grpc.aio import EOF, AioRpcError, BaseError, InternalError
 
 from fanmesh.model.fault import Code
 from fanmesh.runtime.clock import now_ns
-from fanmesh.transport.cancel import drain, give_up
+from fanmesh.transport.cancel import drain, give_up, measured
 from fanmesh.transport.failures import closed, failure, late, unusable
 from fanmesh.transport.port import Metadata, RpcError
 
@@ -43,6 +47,7 @@ class Reading:
         self._reading: asyncio.Task[Any] | None = None
         self._writing: asyncio.Task[Any] | None = None
         self._ended = False
+        self._failure: RpcError | None = None
         self._trailers: Metadata = ()
         owner.live.add(call)
 
@@ -52,12 +57,22 @@ class Reading:
         return self._trailers
 
     async def read(self) -> bytes | None:
-        """The next message, None at the good end. A cancelled read loses nothing: the next one takes up where it was."""
+        """The next message, None at the good end; a bad end is the same RpcError each time.
+
+        A cancelled read loses nothing: the next one takes up where it was.
+        """
+        if self._failure is not None:
+            raise self._failure
         if self._ended:
             return None
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._call.read())
-        message = await self._guard(self._reading)
+        try:
+            message = await self._guard(self._reading)
+        except RpcError as error:
+            self._failure = error
+            self._end()
+            raise
         self._reading = None
         if message is EOF:
             self._trailers = tuple(await self._call.trailing_metadata())
@@ -77,11 +92,10 @@ class Reading:
             if not task.cancelled():
                 raise  # it is we who were cancelled
             error = closed(self._owner.address) if self._owner.closed else RpcError(Code.CANCELLED, "closed on this side")
-        except asyncio.InvalidStateError:  # a write after the end
+        except asyncio.InvalidStateError:  # a write that is no longer possible
             error = await self._status()
         except BaseError as e:
             error = unusable(e)
-        self._end()
         raise error from None
 
     def _error(self, code: int, message: str) -> RpcError:
@@ -95,9 +109,14 @@ class Reading:
         )
 
     async def _status(self) -> RpcError:
+        """Why nothing more can be written. A status that is not known yet is not waited for: it comes after unread messages."""
+        if not self._call.done():
+            return RpcError(Code.UNAVAILABLE, "the peer takes nothing more; reading on says how the call ended")
         code = await self._call.code()
         self._trailers = tuple(await self._call.trailing_metadata() or ())
-        return self._error(code.value[0], await self._call.details() or "the call has ended")
+        if code is grpc.StatusCode.OK:
+            return RpcError(Code.FAILED_PRECONDITION, "the call has ended", self._trailers)
+        return self._error(code.value[0], await self._call.details() or "")
 
     def _end(self) -> None:
         self._ended = True
@@ -134,7 +153,7 @@ class GrpcDuplex(Reading):
 
     async def write(self, message: bytes) -> None:
         """Send one message. RpcError if the call has ended. A cancelled write stays on its way; the next one waits for it."""
-        await self._send(self._call.write(message))
+        await self._send(write(self._call, message))
 
     async def half_close(self) -> None:
         """Nothing more will be written."""
@@ -151,3 +170,22 @@ class GrpcDuplex(Reading):
         self._writing = asyncio.ensure_future(sending)
         await self._guard(self._writing)
         self._writing = None
+
+
+async def write_core(call: Any, message: bytes) -> None:
+    """Send on the core's object. InvalidStateError if the peer takes nothing more."""
+    await call._metadata_sent.wait()  # noqa: SLF001  (see the head of `core`)
+    if call.done():
+        raise asyncio.InvalidStateError
+    try:
+        await call._cython_call.send_serialized_message(message)  # noqa: SLF001  (same)
+    except InternalError:
+        raise asyncio.InvalidStateError from None
+
+
+async def write_publicly(call: Any, message: bytes) -> None:
+    """The same through grpc.aio, for versions nobody has looked into: after a failure reads say INTERNAL."""
+    await call.write(message)
+
+
+write: Final = write_core if measured(grpc.__version__) else write_publicly

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from fanmesh.cli.bars import ratio
 from fanmesh.cli.say import WIDTH, width
-from fanmesh.cli.tones import Tone, colourful, paint
 from fanmesh.cli.told import report_json
+from fanmesh.cli.tones import Tone, colourful, paint
 from fanmesh.cli.waterfall import render
 from fanmesh.model.report import Report
 
@@ -106,9 +107,13 @@ def _short(value: object) -> str:
     match value:
         case str():
             return value
+        case bool():
+            return "yes" if value else "no"
+        case set():
+            return ", ".join(sorted(map(str, value))) or "none"
         case tuple() | list():
             return ", ".join(map(str, value)) or "none"
         case float():
-            return f"{value:.2f}"
+            return ratio(value)
         case _:
             return str(value)

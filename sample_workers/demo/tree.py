@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 from fanmesh.cli.bars import Axis, time
 from sample_workers.demo.collector import Span
 
-_NAME: Final = 48
-_BARS: Final = 22
+_NAME: Final = 46
+_BARS: Final = 16
 
 
 class _Row(NamedTuple):

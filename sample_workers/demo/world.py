@@ -77,12 +77,12 @@ class World:
         for process, names in {**cast.HEALTHY, **cast.ILL}.items():
             for name in names:
                 self.addresses.setdefault(name, []).append(self.processes[process].address)
-        modes = {"dispatcher": "embedded", "dispatcher_remote": self.processes["aggregator"].address}
+        modes = {"dispatcher": "embedded", "dispatcher_2": self.processes["aggregator"].address}
         await asyncio.gather(
             self._warm_workers(), self._start_all({name: self._serve(name, mode) for name, mode in modes.items()})
         )
         self.embedded = await self._stack.enter_async_context(AsyncClient(self.processes["dispatcher"].address))
-        self.remote = await self._stack.enter_async_context(AsyncClient(self.processes["dispatcher_remote"].address))
+        self.remote = await self._stack.enter_async_context(AsyncClient(self.processes["dispatcher_2"].address))
         await self._warm_dispatchers()
 
     def _serve(self, name: str, aggregator: str) -> list[str]:
@@ -108,6 +108,12 @@ class World:
         }
         self.processes[label] = process = Process(label, line, self.directory, variables)
         await process.start()
+
+    async def restart_aggregator(self) -> None:
+        """A new one on the port of the old one, which may be dead."""
+        old = self.processes["aggregator"]
+        await old.stop()
+        await self.start("aggregator", ["aggregate", "--listen", old.address])
 
     async def _stop_processes(self) -> None:
         await asyncio.gather(*(process.stop() for process in self.processes.values()))

@@ -110,3 +110,8 @@ def holiday(q: HolidayIn, ctx: Context) -> HolidayOut:
     out, confidence = lookup(q)
     ctx.report(confidence=confidence, labels={"source": "holidays"})
     return out
+
+
+def warm() -> None:
+    """Load the first calendar before the worker says that it serves."""
+    _calendar("DE", 2024)

@@ -110,3 +110,8 @@ def phone(q: PhoneIn, ctx: Context) -> PhoneOut:
     out, confidence = lookup(q)
     ctx.report(confidence=confidence, labels={"source": "libphonenumber"})
     return out
+
+
+def warm() -> None:
+    """Load the metadata and the prefix tables before the worker says that it serves."""
+    lookup(PhoneIn(phone="+49 30 23125000"))

@@ -53,6 +53,8 @@ def _load() -> RGeocoder:
 
 
 towns = once(_load)
+warm = towns
+"""Run before the worker says that it serves: the first use of the table takes up to a second."""
 
 
 def lookup(q: PlaceIn) -> Answer[PlaceOut]:

@@ -5,185 +5,17 @@ from __future__ import annotations
 import json
 import os
 import pty
-import queue
-import re
-import select
 import signal
 import socket
 import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
-from typing import IO, Any
 
 import pytest
 
-from dispatcher.config import ConfigErrors
-from fanmesh.cli.loading import load
-from fanmesh.client import Client
-from fanmesh.result import DispatchFailed
+from tests.kit.commands import ADA, CONFIG, FANMESH, WITHIN, Dev, dev, fanmesh, project, running
 
 pytestmark = pytest.mark.slow
-
-FANMESH = str(Path(sys.executable).parent / "fanmesh")
-ENRICHMENT = Path(__file__).parents[2] / "sample_workers" / "enrichment" / "fanmesh.yaml"
-WITHIN = 60.0
-"""Seconds that anything may take on a busy machine; nothing asserts how long it took."""
-
-CONFIG = """\
-version: 1
-workers:
-  hello: {{target: "localhost:{p1}", effect: read}}
-  slow: {{target: "localhost:{p2}", effect: read}}
-plans:
-  greet: {{budget: {{latency: 1s}}, branches: {{hello: {{required: true}}, slow: {{soft_timeout: 200ms}}}}}}
-  only: {{budget: {{latency: 20s}}, branches: {{hello: {{}}}}}}
-server: {{listen: "127.0.0.1:0", metrics: null{more}}}
-dev: {{hello: "hello:hello", slow: "hello:slow"}}
-"""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
-
-
-def gone(pid: int) -> bool:
-    """Wait until that process has ended; False if it will not."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([descriptor], [], [], WITHIN)[0])
-    finally:
-        os.close(descriptor)
-
-
-class Running:
-    """A program that goes on, and what it has printed."""
-
-    def __init__(self, arguments: list[str], cwd: Path) -> None:
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen([FANMESH, *arguments], cwd=cwd, stdout=pipe, stderr=pipe, text=True)
-        self.seen: list[str] = []
-        self._lines: queue.SimpleQueue[tuple[bool, str | None]] = queue.SimpleQueue()
-        self._readers = [
-            threading.Thread(target=self._read, args=(stream, is_stdout), daemon=True)
-            for stream, is_stdout in ((self.process.stdout, True), (self.process.stderr, False))
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    def _read(self, stream: IO[str], is_stdout: bool) -> None:  # noqa: FBT001  (internal)
-        with stream:
-            for line in stream:
-                self._lines.put((is_stdout, line.rstrip("\n")))
-        self._lines.put((is_stdout, None))
-
-    def until(self, what: str, *, on_stdout: bool = False) -> str:
-        """The next line that contains `what`."""
-        ends = 0
-        limit = monotonic() + WITHIN
-        while ends < len(self._readers):
-            try:
-                is_stdout, line = self._lines.get(timeout=max(0.0, limit - monotonic()))
-            except queue.Empty:
-                break
-            if line is None:
-                ends += 1
-                continue
-            self.seen.append(line)
-            if what in line and (is_stdout or not on_stdout):
-                return line
-        pytest.fail(f"no line with {what!r} in:\n" + "\n".join(self.seen))
-
-    def told(self) -> dict[str, Any]:
-        """The JSON document that it printed when it was ready."""
-        out: dict[str, Any] = json.loads(self.until("{", on_stdout=True))
-        return out
-
-    def end(self, number: int = signal.SIGINT) -> int:
-        """Ask it to end; its exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(WITHIN)
-
-
-@contextmanager
-def running(*arguments: str, cwd: Path) -> Iterator[Running]:
-    """A program that is certainly gone afterwards."""
-    program = Running(list(arguments), cwd)
-    try:
-        yield program
-    finally:
-        if program.process.poll() is None:
-            program.process.send_signal(signal.SIGTERM)
-            try:
-                program.process.wait(WITHIN)
-            except subprocess.TimeoutExpired:
-                program.process.kill()
-                program.process.wait()
-
-
-def fanmesh(*arguments: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """One command."""
-    return subprocess.run(
-        [FANMESH, *arguments], cwd=cwd, input=stdin, capture_output=True, text=True, timeout=WITHIN, check=False
-    )
-
-
-def project(directory: Path, more: str = "") -> Path:
-    """What `init` writes, on ports of its own."""
-    assert fanmesh("init", str(directory), cwd=directory.parent).returncode == 0
-    p1, p2 = free_ports(2)
-    (directory / "fanmesh.yaml").write_text(CONFIG.format(p1=p1, p2=p2, more=more))
-    return directory
-
-
-class Dev:
-    """A project that runs."""
-
-    def __init__(self, program: Running, directory: Path) -> None:
-        self.program = program
-        self.directory = directory
-        self.told = program.told()
-        self.server = self.told["dispatcher"]["listen"]
-
-    @property
-    def pids(self) -> list[int]:
-        """All its processes."""
-        return [self.told["dispatcher"]["pid"], *(process["pid"] for process in self.told["processes"])]
-
-    def call(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """`fanmesh call … --server …`."""
-        return fanmesh("call", *arguments, "--server", self.server, cwd=self.directory, stdin=stdin)
-
-    def becomes(self, check: Callable[[Client], bool]) -> None:
-        """Ask until it holds; each question is a real call, so this does not spin."""
-        limit = monotonic() + WITHIN
-        with Client(self.server) as client:
-            while monotonic() < limit:
-                try:
-                    if check(client):
-                        return
-                except DispatchFailed:
-                    continue
-        pytest.fail("it never came to hold; the program said:\n" + "\n".join(self.program.seen))
-
-
-@contextmanager
-def dev(directory: Path, *arguments: str) -> Iterator[Dev]:
-    """`fanmesh dev` in a project, ready."""
-    with running("dev", "-o", "json", *arguments, cwd=directory) as program:
-        yield Dev(program, directory)
 
 
 @pytest.fixture(scope="module")
@@ -191,28 +23,6 @@ def hello(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     """One running project for all tests that only ask."""
     with dev(project(tmp_path_factory.mktemp("cli") / "hello"), "--no-watch") as made:
         yield made
-
-
-ADA = '{"name":"Ada"}'
-
-
-def test_the_quick_start_typed_exactly(tmp_path: Path) -> None:
-    """Three commands on the default ports, and the answer that the documentation shows."""
-    for port in (50050, 50051, 50052, 9464):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                pytest.skip(f"port {port} is taken on this machine")
-    assert fanmesh("init", "hello", cwd=tmp_path).returncode == 0
-    with running("dev", cwd=tmp_path / "hello") as program:
-        program.until("Ctrl-C ends everything")
-        done = fanmesh("call", "greet", "-d", ADA, cwd=tmp_path)
-        assert done.returncode == 3, done.stderr
-        header, _axis, first, second, *_, answer = done.stdout.splitlines()
-        assert re.match(r"PARTIAL  \d+ ms  coverage 0\.50  by SOFT_TIMEOUT", header)
-        assert re.match(r"  ● hello  .* ms  ok", first)
-        assert re.match(r"  ◌ slow .* CANCELLED/SOFT_TIMEOUT", second)
-        assert answer == '{"hello": {"text": "Hi Ada"}}'
-        assert program.end() == 0
 
 
 @pytest.mark.parametrize(
@@ -249,7 +59,7 @@ def test_a_failed_call_is_drawn_and_explained(hello: Dev) -> None:
 def test_an_unknown_plan_is_named(hello: Dev) -> None:
     """The dispatcher's reason reaches the user, with the plans that there are."""
     done = hello.call("nobody", "-o", "json")
-    assert json.loads(done.stdout)["reason"] == "PLAN_UNKNOWN"
+    assert json.loads(done.stdout)["error"]["reason"] == "PLAN_UNKNOWN"
 
 
 def test_input_from_a_file_and_from_stdin(hello: Dev) -> None:
@@ -325,60 +135,6 @@ def test_pipes_get_no_colour_and_terminals_do(hello: Dev) -> None:
     assert "\x1b" not in plain
 
 
-def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    """SIGINT ends dispatcher and workers in order, with exit code 0."""
-    with dev(project(tmp_path / "p")) as made:
-        assert len(made.pids) == 3
-        assert made.program.end() == 0
-        assert all(gone(pid) for pid in made.pids)
-
-
-def test_a_killed_parent_leaves_nothing(tmp_path: Path) -> None:
-    """Even SIGKILL, which cannot be answered, leaves no worker behind."""
-    with dev(project(tmp_path / "p")) as made:
-        made.program.end(signal.SIGKILL)
-        assert all(gone(pid) for pid in made.pids)
-
-
-def test_saving_reloads(tmp_path: Path) -> None:
-    """A broken configuration changes nothing and says why, a good one is taken over, and a worker's new code answers."""
-    with dev(project(tmp_path / "p")) as made:
-        file = made.directory / "fanmesh.yaml"
-        good = file.read_text()
-        file.write_text(good.replace("soft_timeout: 200ms", "soft_timeout: 200"))
-        made.program.until("nothing is changed")
-        assert any("200 has no unit" in line for line in made.program.seen)
-        assert made.call("only", "-d", ADA).returncode == 0
-
-        file.write_text(good.replace("  only:", "  another: {branches: {hello: {}}}\n  only:"))
-        made.program.until("reloaded")
-        assert made.call("another", "-d", ADA).returncode == 0
-
-        code = made.directory / "hello.py"
-        code.write_text(code.read_text().replace('f"Hi ', 'f"Hello '))
-        made.program.until("restarting")
-        made.becomes(lambda client: client.dispatch("only", {"name": "Ada"}).value == {"hello": {"text": "Hello Ada"}})
-        assert made.program.end() == 0
-
-
-def test_workers_misbehave_when_asked(tmp_path: Path) -> None:
-    """`--behaviour` reaches the worker that it names, and no other."""
-    with dev(project(tmp_path / "p"), "--no-watch", "--behaviour", "hello:fail=DATA_LOSS", "--seed", "7") as made:
-        done = made.call("greet", "-d", ADA)
-        assert done.returncode == 1
-        assert "DATA_LOSS" in done.stdout
-
-
-def test_dev_runs_the_aggregator_that_the_configuration_names(tmp_path: Path) -> None:
-    """One more process, and reports say that it merged."""
-    (port,) = free_ports(1)
-    with dev(project(tmp_path / "p", f', aggregator: "127.0.0.1:{port}"'), "--no-watch") as made:
-        assert ["(aggregator)"] in [process["runs"] for process in made.told["processes"]]
-        assert "aggregator REMOTE" in made.call("only", "-d", ADA).stdout
-        assert made.program.end() == 0
-        assert all(gone(pid) for pid in made.pids)
-
-
 def test_services_one_by_one(tmp_path: Path) -> None:
     """`worker`, `aggregate` and `serve` say where they listen, work together, and end with 0 on SIGTERM."""
     directory = project(tmp_path / "p")
@@ -407,88 +163,6 @@ def test_a_port_that_is_taken_is_an_error_with_a_way_out(tmp_path: Path) -> None
             assert done.returncode == 1, words
             assert taken in done.stderr
             assert "→" in done.stderr
-
-
-def test_check_says_everything_with_its_place(tmp_path: Path) -> None:
-    """All problems with line and caret, exit 1; a good file: what is in it, exit 0; both as JSON."""
-    directory = project(tmp_path / "p")
-    file = directory / "fanmesh.yaml"
-    good = fanmesh("check", "fanmesh.yaml", cwd=directory)
-    assert (good.returncode, good.stdout) == (0, "ok: 2 plans, 2 workers\n")
-    file.write_text(file.read_text().replace("effect: read", "effect: raed").replace("latency: 1s", "latency: 1"))
-    bad = fanmesh("check", "fanmesh.yaml", cwd=directory)
-    assert bad.returncode == 1
-    assert bad.stdout.endswith("not ok: 3 errors\n")
-    lines = bad.stdout.splitlines()
-    place = next(number for number, line in enumerate(lines) if "plans.greet.budget.latency" in line)
-    source, caret = lines[place + 1], lines[place + 2]
-    assert source[caret.index("^")] == "1"
-    problems = json.loads(fanmesh("check", "fanmesh.yaml", "-o", "json", cwd=directory).stdout)["problems"]
-    assert {problem["line"] for problem in problems} == {3, 4, 6}
-
-
-def conforms(value: Any, schema: Any, definitions: dict[str, Any]) -> bool:
-    """As much of JSON Schema as ours uses."""
-    if schema is True or schema == {}:
-        return True
-    if "$ref" in schema:
-        return conforms(value, definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    for word in ("anyOf", "oneOf"):
-        if word in schema and not any(conforms(value, each, definitions) for each in schema[word]):
-            return False
-    if "const" in schema and value != schema["const"]:
-        return False
-    if "enum" in schema and value not in schema["enum"]:
-        return False
-    kinds = {
-        "object": dict,
-        "array": list,
-        "string": str,
-        "integer": int,
-        "number": (int, float),
-        "boolean": bool,
-        "null": type(None),
-    }
-    named = schema.get("type", list(kinds))
-    if not any(isinstance(value, kinds[kind]) for kind in ([named] if isinstance(named, str) else named)):
-        return False
-    if isinstance(value, str) and "pattern" in schema and not re.search(schema["pattern"], value):
-        return False
-    if isinstance(value, list):
-        return all(conforms(item, schema.get("items", True), definitions) for item in value)
-    if isinstance(value, dict):
-        return _fields_conform(value, schema, definitions)
-    return True
-
-
-def _fields_conform(value: dict[str, Any], schema: Any, definitions: dict[str, Any]) -> bool:
-    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-    for key, item in value.items():
-        rules = [known[key]] if key in known else [rule for pattern, rule in patterns.items() if re.search(pattern, key)]
-        rules = rules or [schema.get("additionalProperties", True)]
-        if not all(rule is not False and conforms(item, rule, definitions) for rule in rules):
-            return False
-    return all(key in value for key in schema.get("required", ()))
-
-
-def test_the_schema_accepts_what_the_product_accepts(tmp_path: Path) -> None:
-    """The enrichment configuration conforms to the printed schema; with a key misspelt it does not, nor does it load."""
-    from ruamel.yaml import YAML  # noqa: PLC0415  (only here)
-
-    schema = json.loads(fanmesh("schema", cwd=tmp_path).stdout)
-    text = ENRICHMENT.read_text()
-
-    def read(source: str) -> Any:
-        loader = YAML(typ="safe", pure=True)
-        loader.version = (1, 2)  # type: ignore[assignment]  # a tuple is what it takes
-        return loader.load(source)
-
-    assert conforms(read(text), schema, schema["$defs"])
-    for wrong in (text.replace("soft_timeout", "soft_timout"), text.replace("effect: read", "effect: reed")):
-        assert not conforms(read(wrong), schema, schema["$defs"])
-        (tmp_path / "wrong.yaml").write_text(wrong)
-        with pytest.raises(ConfigErrors):
-            load(tmp_path / "wrong.yaml")
 
 
 def test_init_overwrites_nothing(tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ class Oracle:
         """Read the log until a rule completes the request."""
         events = [event for event in log[1:] if isinstance(event.what, Change | End)]
         read = 0
-        while True:
+        self.before_softs = True
+        if self.start.stop <= 0:
+            return self.close(C.HARD_TIMEOUT, read)
+        while (by := self.rules()) is None:
             soft = self.next_soft()
             upcoming = events[read].at if read < len(events) else None
             if upcoming is not None and upcoming < self.start.stop and (soft is None or upcoming <= soft):
@@ -63,8 +66,7 @@ class Oracle:
             else:
                 self.now, self.before_softs = self.start.stop, False
                 return self.close(C.HARD_TIMEOUT, read)
-            if (by := self.rules()) is not None:
-                return self.close(by, read)
+        return self.close(by, read)
 
     def take(self, event: Event) -> None:
         """One entry of the log."""

@@ -67,7 +67,7 @@ async def serving(slow: Worker[object], directory: Path, drain: str) -> AsyncIte
         file = directory / "fanmesh.yaml"
         file.write_text(CONFIG.format(slow=workers[0].port, fast=workers[1].port, drain=drain))
         process = await stack.enter_async_context(program(*python("-m", "dispatcher", file)))
-        port = int((await process.says(r'"serving".*"port": ?(\d+)'))[1])
+        port = int((await process.says(r'"port": ?(\d+).*"serving"'))[1])
         channel: Channel = GrpcTransport().connect(f"127.0.0.1:{port}")
         stack.push_async_callback(channel.close)
         yield Served(process, Caller(channel), port)

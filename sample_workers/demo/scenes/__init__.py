@@ -44,7 +44,7 @@ SCENES: Final = {
     7: Scene("a streamed fan-out", "the merged answer as it grows, while workers answer one after the other", streaming.play),
     8: Scene(
         "the trace of claim 2",
-        "the same call once more, through the remote aggregator: spans of five processes, one tree",
+        "the same call once more, through the remote aggregator: who called whom, from the spans of all",
         tracing.play,
     ),
 }

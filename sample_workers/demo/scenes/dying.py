@@ -41,9 +41,3 @@ async def play(world: World, stage: Stage) -> None:
     spans = await world.worker_spans(report, set(cancelled))
     saw = [name for name in cancelled if name in spans and spans[name].code == "CANCELLED"]
     stage.true("siblings cancelled, and their workers saw it", bool(saw) and saw == cancelled, saw)
-    await _again(world)
-
-
-async def _again(world: World) -> None:
-    """Put a new process in its place, for whoever comes next."""
-    await world.processes["doomed"].stop()

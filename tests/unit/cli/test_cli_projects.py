@@ -13,6 +13,7 @@ from fanmesh.cli.grouping import Group, addresses, affected, directories, groups
 from fanmesh.cli.importing import warm_up, workers
 from fanmesh.cli.init import CONFIG, FILES, init
 from fanmesh.cli.loading import load, load_or_stop
+from fanmesh.cli.watching import since, stamps
 
 PROJECT = """
 version: 1
@@ -174,3 +175,13 @@ def test_a_configuration_that_cannot_be_used_ends_the_program_with_all_problems(
     assert "fanmesh check" in stopped.value.hint
     with pytest.raises(Stop, match="there is no file"):
         load(tmp_path / "none.yaml")
+
+
+def test_what_was_written_since_is_noticed(tmp_path: Path) -> None:
+    """A file whose stamp differs; one that is gone, or was never there, is not a change."""
+    one, two, never = tmp_path / "one.py", tmp_path / "two.py", tmp_path / "never.py"
+    one.write_text("1")
+    two.write_text("2")
+    before = {**stamps([one, two, never]), one: 0}
+    two.unlink()
+    assert since(before) == {one}

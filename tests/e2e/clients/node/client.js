@@ -7,9 +7,9 @@ import protobuf from "protobufjs";
 // Milliseconds that bound each call; none comes near them unless something hangs.
 const PATIENCE = 20_000;
 
-const [target, protos] = process.argv.slice(2);
-if (!protos) {
-  console.error("usage: client.js HOST:PORT PROTOS");
+const [protos, target] = process.argv.slice(2);
+if (!target) {
+  console.error("usage: client.js PROTOS HOST:PORT");
   process.exit(2);
 }
 
