@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Final
 
 from fanmesh.model.values import JsonValue, Value
+
+CONTAINERS: Final = (dict, list)
+"""Looked up once: making the union `dict | list` for every item costs more than copying the item."""
 
 
 def copied(value: JsonValue) -> JsonValue:
     """A copy that shares no list and no map with `value`."""
     if isinstance(value, dict):
-        return {key: copied(item) if isinstance(item, dict | list) else item for key, item in value.items()}
+        return {key: copied(item) if isinstance(item, CONTAINERS) else item for key, item in value.items()}
     if isinstance(value, list):
-        return [copied(item) if isinstance(item, dict | list) else item for item in value]
+        return [copied(item) if isinstance(item, CONTAINERS) else item for item in value]
     return value
 
 

@@ -26,7 +26,7 @@ def report_of(run: Run, route: str, version: str, verdict: Verdict, result: Resu
         coverage=result.coverage if result is not None else _coverage(rows),
         branches=rows,
         degraded=bits,
-        complete=verdict.accepted and not bits,
+        complete=verdict.accepted and not bits and not (result is not None and result.error),
         route=route,
         config_version=version,
         trace_id=run.request.trace.trace_id,

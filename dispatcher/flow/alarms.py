@@ -70,8 +70,9 @@ class Alarms:
         return None
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, and whom to tell: nothing that is added later is ever due."""
         self._heap.clear()
+        self._callback = _nobody
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -80,3 +81,7 @@ class Alarms:
         self._timer = None
         self._callback()
         self.arm()
+
+
+def _nobody() -> None:
+    """Is told when the request is over."""

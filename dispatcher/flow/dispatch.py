@@ -31,7 +31,8 @@ async def dispatch(engine: Engine, catalogue: Catalogue, request: Request, watch
             reply = Reply(None, None, chosen)
             return reply
         plan, name = chosen
-        if (unknown := request.tightening.required - {node.id for node in plan.nodes}) != frozenset():
+        required = request.tightening.required
+        if required and (unknown := required - {node.id for node in plan.nodes}):
             reply = Reply(None, None, _unknown_branches(plan.name, unknown))
             return reply
         deadlines = divide(request.remaining, plan.latency, plan.merge_reserve, request.tightening.latency)
@@ -49,6 +50,8 @@ async def dispatch(engine: Engine, catalogue: Catalogue, request: Request, watch
         raise
     finally:
         observer.request_ended(request, reply.report, reply.refusal, engine.clock.now())
+        if run is not None:
+            run.release()
     return reply
 
 

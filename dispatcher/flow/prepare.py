@@ -27,7 +27,7 @@ def must_answer(node: Node, request: Request) -> bool:
 
 def soft_of(node: Node, request: Request, deadlines: Deadlines) -> int | None:
     """How long the node is waited for after its first send, in ns; None = until it ends. One that must answer always is."""
-    return None if must_answer(node, request) else soft_within(node.soft, deadlines)
+    return None if node.soft is None or must_answer(node, request) else soft_within(node.soft, deadlines)
 
 
 def fate_of(run: BranchRun, engine: Engine) -> BranchReason:

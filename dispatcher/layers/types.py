@@ -10,7 +10,7 @@ An `Outcome` is a value; an exception out of a call means a bug or a cancellatio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum, unique
 from typing import Any, Protocol, TypeAlias
 
@@ -119,7 +119,7 @@ class Attempt:
         self.trace: Any = None
 
 
-BranchCall: TypeAlias = Callable[[BranchRun, Sink], Awaitable[Outcome]]
+BranchCall: TypeAlias = Callable[[BranchRun, Sink], Coroutine[Any, Any, Outcome]]
 AttemptCall: TypeAlias = Callable[[Attempt, Sink], Awaitable[Outcome]]
 BranchLayer: TypeAlias = Callable[[BranchCall], BranchCall]
 AttemptLayer: TypeAlias = Callable[[AttemptCall], AttemptCall]

@@ -12,7 +12,7 @@ from aggregator.engine.accumulate import Accumulator
 from aggregator.engine.fold import Fold
 from aggregator.engine.merges import Merge, MergeError, compile_merge, merge_schema
 from dispatcher.flow.ports import Deliver
-from fanmesh.model.events import Event, Update
+from fanmesh.model.events import Effect, Event, Update
 from fanmesh.model.states import AggregatorMode
 
 __all__ = ["Accumulator", "EmbeddedSession", "Merge", "MergeError", "compile_merge", "merge_schema"]
@@ -31,26 +31,34 @@ class EmbeddedSession:
 
     def feed(self, event: Event) -> None:
         """Fold the next event."""
-        for effect in self._apply(event):
-            self._deliver(effect)
+        if effects := self._apply(event):
+            deliver = self._deliver
+            for effect in effects:
+                deliver(effect)
 
     def replay(self, events: Iterable[Event]) -> None:
         """Fold what another aggregator was told before. Of the snapshots only the newest is worth delivering."""
         newest: Update | None = None
+        deliver = self._deliver
         for event in events:
             for effect in self._apply(event):
                 if isinstance(effect, Update):
                     newest = effect
                     continue
                 if newest is not None:
-                    self._deliver(newest)
+                    deliver(newest)
                     newest = None
-                self._deliver(effect)
+                deliver(effect)
         if newest is not None:
-            self._deliver(newest)
+            deliver(newest)
 
     def finish(self) -> None:
-        """Whatever follows from the log has been delivered already."""
+        """Whatever follows from the log is on its way already; the owner is let go, because it holds this session, too."""
+        self._deliver = _nobody
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _nobody(_effect: Effect) -> None:
+    """Wants nothing more."""

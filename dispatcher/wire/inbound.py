@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
+from os import urandom
 from typing import Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -76,7 +76,7 @@ def request_of(
             raise Unacceptable("input.json", str(error)) from None
     remaining = call.time_remaining()
     headers = {key: told for key, told in call.metadata if key in TRAVELLING}
-    request_id = str(headers.get("fanmesh-request-id") or "") or uuid.uuid4().hex
+    request_id = str(headers.get("fanmesh-request-id") or "") or urandom(16).hex()
     return Request(
         id=request_id,
         plan=message.plan,

@@ -19,6 +19,9 @@ from fanmesh.v1.payload_pb2 import Payload
 
 COMPLETE = "fanmesh-complete"
 
+ENVELOPE: Final = 128
+"""Bytes for sequence number and coverage around a stream's messages: at most 13 counts of 5 bytes, a double, and lengths."""
+
 MESSAGE_LIMIT: Final = 512
 VALUE_LIMIT: Final = 256
 """Bytes of a status message, and of a value in ErrorInfo: callers choose some of both. A message is sent twice, and all
@@ -26,31 +29,42 @@ trailers together, with a summary of 4 KB (5.5 in base64), must stay below the 8
 
 
 def response_of(reply: Reply, kind: Kind, limit: int) -> tuple[dispatcher_pb2.DispatchResponse, Refusal | None]:
-    """The message, and why the call fails if it does. `limit`: most bytes of the result."""
+    """The message, and why the call fails if it does.
+
+    `limit`: most bytes of result and report together, because a caller's own limit, 4 MiB by default, is one of the message.
+    """
     response = dispatcher_pb2.DispatchResponse()
     refusal = reply.refusal
     if refusal is None:
-        match written(reply.value, kind, limit):
+        match written(reply.value, kind):
             case Refusal() as refusal:
                 pass
             case payload:
                 response.result.CopyFrom(payload)
     if reply.report is not None:
         write_report(reply.report, response.report)
-        response.report.complete = reply.report.complete and refusal is None
+    if refusal is None and (refusal := over(response, limit)) is not None:
+        response.ClearField("result")
+    if refusal is not None and reply.report is not None:
+        response.report.complete = False
     return response, refusal
 
 
-def written(value: Value, kind: Kind, limit: int) -> Payload | Refusal:
-    """A result as `kind`, or why it cannot be sent. `limit`: most bytes."""
+def over(message: Message, limit: int) -> Refusal | None:
+    """Why a message with a result cannot be sent, if it is over `limit` bytes with what a stream puts around it."""
+    size = message.ByteSize() + ENVELOPE
+    if size <= limit:
+        return None
+    return Refusal(Code.RESOURCE_EXHAUSTED, "RESULT_TOO_LARGE", f"the reply of {size} bytes is over the limit of {limit}")
+
+
+def written(value: Value, kind: Kind) -> Payload | Refusal:
+    """A result as `kind`, or why it cannot be."""
     try:
-        payload = from_value(value, kind)
+        return from_value(value, kind)
     except PayloadError as error:
         text = f"reply_kind: the result cannot be written as {kind.name}: {error}; ask for JSON"
         return Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", text, (("field", "reply_kind"),))
-    if (size := payload.ByteSize()) > limit:
-        return Refusal(Code.RESOURCE_EXHAUSTED, "RESULT_TOO_LARGE", f"the result of {size} bytes is over the limit of {limit}")
-    return payload
 
 
 def error_of(refusal: Refusal, reply: Reply | None = None) -> StatusError:

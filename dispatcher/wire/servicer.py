@@ -23,7 +23,7 @@ from dispatcher.wire.inbound import (
     parse_stream,
     request_of,
 )
-from dispatcher.wire.outbound import COMPLETE, error_of, outcome_in, response_of, written
+from dispatcher.wire.outbound import COMPLETE, error_of, outcome_in, over, response_of, written
 from dispatcher.wire.view import View
 from fanmesh.model.report import BranchReport
 from fanmesh.payload import Kind, kind_of
@@ -102,8 +102,8 @@ class DispatcherService:
                 if isinstance(what, BranchReport):
                     shown.branch.CopyFrom(to_branch(what))
                 else:
-                    snapshot = written(what, _kind(message), serving.limits.reply)
-                    if isinstance(snapshot, Refusal):
+                    snapshot = written(what, _kind(message))
+                    if isinstance(snapshot, Refusal) or over(snapshot, serving.limits.reply):
                         continue  # if the result cannot be sent either, the last message says so
                     shown.snapshot.CopyFrom(snapshot)
                 seq += 1

@@ -2,6 +2,10 @@
 
 The dispatcher runs in this process and the workers in their own: workers are what crashes, blocks and is edited, and a
 dispatcher that shares a process with one would show its faults as its own.
+
+On asyncio's own event loop, not uvloop: a worker is started again while the dispatcher runs, and uvloop starts processes with
+fork, which calls gRPC's fork handlers while its threads are busy; that breaks connections and at times the process. The
+standard library uses vfork, which calls none.
 """
 
 from __future__ import annotations
@@ -14,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import uvloop
 from cyclopts import Parameter
 
 from fanmesh.cli.ends import Exit, Output
@@ -46,7 +49,7 @@ def dev(
     """
     logs.configure()
     loaded = load_or_stop(config)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner() as runner:
         return runner.run(_run(Project(loaded, config, behaviour, seed, _say), watch=watch, output=output))
 
 

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from types import coroutine
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import grpc
 from grpc.aio import AioRpcError, BaseError
@@ -24,14 +24,8 @@ from grpc.aio._utils import _timeout_to_deadline
 from fanmesh.transport.cancel import cancel_core, measured
 from fanmesh.transport.port import Metadata
 
-
-class Answered(NamedTuple):
-    """How a call ended. `payload` is None unless `code` is 0."""
-
-    payload: bytes | None
-    code: int
-    details: str
-    trailers: Metadata
+Answered: TypeAlias = tuple[bytes | None, int, str, Metadata]
+"""How a call ended: payload (None unless the code is 0), code, details, trailers."""
 
 
 class Caller(Protocol):
@@ -73,7 +67,7 @@ async def call_core(channel: Caller, path: bytes, request: bytes, timeout: float
     finally:
         channel.live.discard(call)
     status = call._status  # noqa: SLF001  (the public way is a coroutine)
-    return Answered(payload, status.code(), status.details(), status.trailing_metadata())
+    return payload, status.code(), status.details(), status.trailing_metadata()
 
 
 @coroutine
@@ -110,13 +104,13 @@ async def call_publicly(channel: Caller, path: bytes, request: bytes, timeout: f
     call = channel.raw.unary_unary(path.decode())(request, timeout=timeout, metadata=metadata)
     channel.live.add(call)
     try:
-        return Answered(await call, 0, "", tuple(await call.trailing_metadata()))
+        return await call, 0, "", tuple(await call.trailing_metadata())
     except AioRpcError as e:
-        return Answered(None, e.code().value[0], e.details() or "", tuple(e.trailing_metadata() or ()))
+        return None, e.code().value[0], e.details() or "", tuple(e.trailing_metadata() or ())
     except asyncio.CancelledError:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
-        return Answered(None, grpc.StatusCode.CANCELLED.value[0], "cancelled on this side", ())
+        return None, grpc.StatusCode.CANCELLED.value[0], "cancelled on this side", ()
     finally:
         channel.live.discard(call)
 

@@ -72,7 +72,7 @@ class Stage:
         self.line(f"   {about}", Tone.QUIET)
 
     def line(self, text: str = "", tone: Tone | None = None) -> None:
-        """A line as it is; never wider than the page."""
+        """A line as it is; the scenes keep it within the page."""
         if self._silent:
             return
         print(paint(text, tone, colour=self._colour) if tone else text, flush=True)

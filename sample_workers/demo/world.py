@@ -6,7 +6,7 @@ One world for all claims, since to start it takes longer than to show them. Clai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeAlias
@@ -78,9 +78,7 @@ class World:
             for name in names:
                 self.addresses.setdefault(name, []).append(self.processes[process].address)
         modes = {"dispatcher": "embedded", "dispatcher_2": self.processes["aggregator"].address}
-        await asyncio.gather(
-            self._warm_workers(), self._start_all({name: self._serve(name, mode) for name, mode in modes.items()})
-        )
+        await _together(self._warm_workers(), self._start_all({name: self._serve(name, mode) for name, mode in modes.items()}))
         self.embedded = await self._stack.enter_async_context(AsyncClient(self.processes["dispatcher"].address))
         self.remote = await self._stack.enter_async_context(AsyncClient(self.processes["dispatcher_2"].address))
         await self._warm_dispatchers()
@@ -91,7 +89,7 @@ class World:
         return ["serve", str(file), "--listen", "127.0.0.1:0", "--no-watch"]
 
     async def _start_all(self, lines: Mapping[str, list[str]]) -> None:
-        await asyncio.gather(*(self.start(label, line) for label, line in lines.items()))
+        await _together(*(self.start(label, line) for label, line in lines.items()))
 
     async def start(self, label: str, line: list[str]) -> None:
         """Start one process; it takes the place of an earlier one of that label."""
@@ -167,6 +165,16 @@ class World:
             return {span.branch: span for span in spans if span.kind == "SERVER" and span.branch in branches}
 
         return found(await self.collector.trace(report.trace_id, lambda spans: found(spans).keys() >= branches))
+
+
+async def _together(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run all; the first that fails ends the others before its error goes on, so that nothing starts while all is stopped."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(part)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 def _failed(failed: DispatchFailed, took: int) -> Answer:

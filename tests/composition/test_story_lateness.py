@@ -187,6 +187,16 @@ def test_what_came_after_the_verdict_is_late() -> None:
     assert (r.coverage.succeeded, r.coverage.cancelled, r.complete) == (1, 2, True)
 
 
+def test_a_send_after_the_verdict_is_late_too() -> None:
+    """A branch that was sent after the verdict, which nobody knew of yet, counts as not started; its row shows the attempt."""
+    config = plan({"a": {"required": True, "if": "int(attributes.n) > 1"}, "b": {}}, attributes=["n"])
+    r = dispatched(config, {"b": hangs()}, aggregate=slowly(ms(15)))
+    b = r.report["b"]
+    assert (r.report.completed_by, b.state, b.reason) == (C.UNREACHABLE, S.SKIPPED, R.COMPLETION_MET)
+    assert (r.coverage.skipped, r.coverage.started, len(b.attempts), b.attempts[0].cancelled) == (1, 0, 1, True)
+    assert b.elapsed == 0
+
+
 def test_a_late_failure_is_no_failure() -> None:
     """A branch that failed after the verdict was left behind by it."""
     config = plan({"a": {}, "b": {"timeout": "20ms"}}, complete={"until": "first"})

@@ -1,4 +1,4 @@
-"""`python -m dispatcher CONFIG` without a limit on the aggregator's acknowledgements: `python -m tests.kit.patient_dispatcher CONFIG`.
+"""`python -m dispatcher CONFIG` without a limit on the aggregator's acknowledgements.
 
 For tests that count what the remote aggregator does on a machine that is busy with other things.
 """

@@ -51,9 +51,10 @@ class System:
     ) -> None:
         await self._stack.aclose()
 
-    async def start(self, *module: str) -> Program:
-        """`python -m …`."""
-        started = await self._stack.enter_async_context(program(*python("-m", *module), environment=self._environment))
+    async def start(self, *module: str, **variables: str) -> Program:
+        """`python -m …`; `variables` of the environment are for it alone."""
+        environment = {**self._environment, **variables}
+        started = await self._stack.enter_async_context(program(*python("-m", *module), environment=environment))
         self._programs.append(started)
         return started
 
@@ -68,12 +69,12 @@ class System:
         process = await self.start("aggregator", "--listen", listen)
         return process, str(_said(await process.says(SERVING))["listen"])
 
-    async def dispatcher(self, document: Mapping[str, Any], *, patient: bool = False) -> Serving:
+    async def dispatcher(self, document: Mapping[str, Any], *, patient: bool = False, **variables: str) -> Serving:
         """`python -m dispatcher CONFIG`. `patient`: the aggregator may take its time between acknowledgements."""
         file = self._directory / f"dispatcher{len(self._programs)}.json"  # JSON is YAML
         server = {"listen": ANY_PORT, "metrics": None, "drain": "5s", **document.get("server", {})}
         file.write_text(json.dumps({"version": 1, **document, "server": server}), "utf-8")
-        process = await self.start("tests.kit.patient_dispatcher" if patient else "dispatcher", str(file))
+        process = await self.start("tests.kit.patient_dispatcher" if patient else "dispatcher", str(file), **variables)
         said = _said(await process.says(SERVING))
         channel = GrpcTransport().connect(f"127.0.0.1:{said['port']}")
         self._stack.push_async_callback(channel.close)

@@ -1,7 +1,7 @@
 """A worker in a process of its own, for tests that kill or stop one: `python -m tests.kit.worker_process`.
 
-It says `port N` when it serves and `called` at each call, and never finishes answering: `hangs` says nothing at all, `begins`
-sends one part first.
+It says `port N` when it serves and `called` at each call that it will never finish: `hangs` answers nothing at all, `begins` one
+part. `answers` does.
 """
 
 from __future__ import annotations
@@ -33,5 +33,11 @@ async def begins() -> AsyncIterator[Any]:
     await asyncio.get_running_loop().create_future()
 
 
+@worker("answers")
+async def answers() -> Any:
+    """Comes after whatever was sent on the same connection before."""
+    return "here"
+
+
 if __name__ == "__main__":
-    run(hangs, begins, ready=lambda port: say(f"port {port}"), drain=1.0)
+    run(hangs, begins, answers, ready=lambda port: say(f"port {port}"), drain=1.0)

@@ -187,7 +187,7 @@ def _check_verdict(plan: Plan, reply: LabResult, record: Recorded) -> None:
     assert {row.branch: (row.state, left.get(row.reason, row.reason)) for row in report.branches} == judged.fates
     accepted = reply.code is Code.OK or reply.reason == "MERGE_CONFLICT"
     assert accepted is judged.accepted
-    assert reply.complete is (accepted and not report.degraded)
+    assert reply.complete is (reply.code is Code.OK and not report.degraded)
     assert reply.elapsed == verdict.at  # nothing delays a reply
     if not accepted:
         assert reply.value is None

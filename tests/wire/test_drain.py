@@ -75,7 +75,7 @@ async def serving(slow: Worker[object], directory: Path, drain: str) -> AsyncIte
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_what_has_begun_is_ended(tmp_path: Path, number: signal.Signals) -> None:
-    """Health says NOT_SERVING at once, callers in flight get their whole answer, new ones are refused, the exit code is 0."""
+    """Health says NOT_SERVING, callers in flight get their whole answer, new ones are soon refused, the exit code is 0."""
     gate = Gated("slow")
     async with serving(gate.worker, tmp_path, "30s") as served, asyncio.timeout(3 * PATIENCE):
         health = served.watch()
@@ -86,8 +86,8 @@ async def test_what_has_begun_is_ended(tmp_path: Path, number: signal.Signals) -
 
         served.process.signal(number)
         assert await anext(health) == STATUS.NOT_SERVING
-        refused = await new_call(served.port)
-        assert refused.code is Code.UNAVAILABLE
+        while (await new_call(served.port)).code is not Code.UNAVAILABLE:
+            pass  # it was on its way before the door closed
         assert not any(call.done() for call in calls)
 
         gate.open.set()
@@ -127,9 +127,9 @@ async def test_nothing_to_drain(tmp_path: Path) -> None:
 
 
 async def new_call(port: int) -> Heard:
-    """A call on a connection of its own."""
+    """A call on a connection of its own, which would not be answered in its time if it were taken."""
     channel = GrpcTransport().connect(f"127.0.0.1:{port}")
     try:
-        return await Caller(channel).dispatch(ask(), within=5.0)
+        return await Caller(channel).dispatch(ask(), within=0.2)
     finally:
         await channel.close()

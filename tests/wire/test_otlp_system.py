@@ -25,6 +25,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from fanmesh.model.fault import Code
 from fanmesh.model.states import AggregatorMode, CompletedBy
+from fanmesh.runtime.traceparent import SAMPLED
 from fanmesh.runtime.tracing import AGGREGATE
 from tests.kit.calls import Caller, Heard, ask
 from tests.kit.mesh import plan
@@ -42,9 +43,9 @@ BRANCHES: Final = {
 }
 """`fails` always does; `hangs` is left behind at its soft timeout."""
 
-LONG: Final = {"budget": "12s", "merge_reserve": "3s", "hangs": {"soft_timeout": "20ms"}}
+SOFT: Final = {"hangs": {"soft_timeout": "20ms"}}
 PLANS: Final = {
-    name: plan(*branches, **{key: value for key, value in LONG.items() if key != "hangs" or "hangs" in branches})
+    name: plan(*branches, budget="12s", merge_reserve="3s", **(SOFT if "hangs" in branches else {}))
     for name, branches in BRANCHES.items()
 }
 
@@ -166,12 +167,12 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_every_request_is_answered(told: Told) -> None:
-    """Tracing changes nothing for the caller: each reply is its own, with the branches that answered, merged where it was asked."""
+    """Tracing changes nothing for the caller: each reply is its own, holds what was answered, merged where configured."""
     mode = AggregatorMode.REMOTE if told.remote else AggregatorMode.EMBEDDED
     for one in told.asked:
         assert one.heard.code is Code.OK, one.heard.message
         report = one.heard.report
-        assert (report.aggregator_mode, report.trace_id) == (mode, one.trace_id if one.sampled else "")
+        assert (report.aggregator_mode, report.trace_id) == (mode, one.trace_id)
         assert report.completed_by == (CompletedBy.SOFT_TIMEOUT if "hangs" in one.branches else CompletedBy.ALL)
         value = json.loads(one.heard.response.result.json)
         assert value.keys() == ANSWER & set(one.branches)
@@ -212,7 +213,7 @@ def test_no_span_has_a_foreign_parent(told: Told) -> None:
 
 
 def test_the_aggregator_links_to_every_merged_attempt(told: Told) -> None:
-    """Child of the request, linked to the attempts in the result, and to nothing else: not to those that failed or were left."""
+    """Child of the request, linked to the attempts in the result, and not to those that failed or were left behind."""
     for one in told.sampled:
         trace = told.trace(one)
         assert trace.merge.parent_id == trace.request.span_id
@@ -222,7 +223,7 @@ def test_the_aggregator_links_to_every_merged_attempt(told: Told) -> None:
 
 
 def test_endings_can_be_told_apart(told: Told) -> None:
-    """A branch that was left behind is no error; one that failed is, on both sides of the call; the request says how it ended."""
+    """A branch left behind is no error; one that failed is, on both sides of the call; the request says how it ended."""
     for one in told.sampled:
         trace = told.trace(one)
         for branch, span in trace.branches.items():
@@ -245,7 +246,7 @@ def test_endings_can_be_told_apart(told: Told) -> None:
 
 
 def test_a_worker_is_told_of_its_own_attempt_or_of_the_unsampled_caller(told: Told) -> None:
-    """Sampled: the context names the attempt's span. Not sampled: it is the client's, as it came, so that nobody begins a trace."""
+    """Sampled: the context names the attempt's span. Not sampled: it is the client's, so that nobody begins a trace."""
     for one in told.asked:
         if "after" in one.branches:
             seen = json.loads(one.heard.response.result.json)["after"]
@@ -253,4 +254,27 @@ def test_a_worker_is_told_of_its_own_attempt_or_of_the_unsampled_caller(told: To
                 assert seen == f"00-{one.trace_id}-{one.heard.row('after').span_id}-{one.traceparent[-2:]}"
             else:
                 assert seen == one.traceparent
-                assert seen.endswith("-00")
+                assert not int(seen[-2:], 16) & SAMPLED
+
+
+def test_what_the_dispatcher_does_not_sample_nobody_samples(tmp_path: Path) -> None:
+    """A request without a context that is not sampled here is told to workers as such: none begins a trace of its own."""
+    with Receiver(tmp_path) as receiver:
+        asyncio.run(sampled_at_the_head(tmp_path, receiver.endpoint))
+        receiver.stop()
+        spans = receiver.spans()
+    assert {span.trace_id for span in spans} == {f"{7:032x}"}
+    assert Counter(span.service for span in spans) == {DISPATCHER: 3, WORKER: 1}
+
+
+async def sampled_at_the_head(directory: Path, endpoint: str) -> None:
+    """Ten requests without a context, among them one from a caller that is traced; workers sample whatever is a root."""
+    async with System(directory, {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}) as system:
+        address = await system.workers("tests.kit.roles:echo")
+        document = {"workers": {"echo": {"target": address, "effect": "read"}}, "plans": {"p": plan("echo", budget="10s")}}
+        serving = await system.dispatcher(document, OTEL_TRACES_SAMPLER="parentbased_always_off")
+        traced = (("traceparent", f"00-{7:032x}-{7:016x}-01"),)
+        for number in range(10):
+            heard = await serving.caller.dispatch(ask(), metadata=traced if number == 5 else ())
+            assert heard.code is Code.OK
+        await system.stop()

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from fanmesh.model.fault import Code
 from fanmesh.model.states import BranchReason, BranchState
-from fanmesh.transport.port import ServerCall
+from fanmesh.transport.port import MIB, ServerCall
 from fanmesh.v1 import dispatcher_pb2, payload_pb2, report_pb2, worker_pb2
 from tests.kit.calls import ask, struct
 from tests.kit.mesh import Mesh, Raw, plan, running
@@ -161,3 +161,15 @@ async def test_integers_beyond_doubles(mesh: Mesh) -> None:
     assert (refused.code, dict(refused.info.metadata)) == (Code.INVALID_ARGUMENT, {"field": "reply_kind"})
     assert "n: 1152921504606846976" in refused.message
     assert [event.WhichOneof("event") for event in refused.events] == ["final"]
+
+
+@pytest.mark.parametrize("below", [0, 50, 100, 150, 200, 250, 300, 350, 1000])
+async def test_a_reply_fits_into_what_callers_take_by_default(below: int) -> None:
+    """Whatever is not refused as too large is below 4 MiB with its report: gRPC callers drop larger messages unread."""
+    async with running({"w": says("x" * (4 * MIB - below))}, {"p": plan("w", merge="first")}) as mesh:
+        for heard in (await mesh.dispatch(ask()), await mesh.stream(ask(), emit=2)):
+            sizes = [one.ByteSize() for one in (heard.response, *heard.events)]
+            assert max(sizes) <= 4 * MIB
+            assert heard.info.reason == ("" if heard.code is Code.OK else "RESULT_TOO_LARGE")
+            assert heard.code is Code.OK or below < 1000
+            assert heard.code is Code.RESOURCE_EXHAUSTED or below > 100

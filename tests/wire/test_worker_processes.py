@@ -22,6 +22,7 @@ pytestmark = pytest.mark.asyncio
 R, S, C = BranchReason, BranchState, CompletedBy
 
 PLANS = {
+    "fence": plan("answers"),
     "needs": plan("hangs", "echo", budget="10s", hangs={"required": True}),
     "likes": plan("hangs", "echo", budget="10s"),
     "keeps": plan("begins", "echo", budget="10s"),
@@ -43,7 +44,8 @@ async def process() -> AsyncIterator[Program]:
 async def mesh(process: Program) -> AsyncIterator[Mesh]:
     """A dispatcher with it, and with one more that answers."""
     port = (await process.says(r"port (\d+)"))[1]
-    workers = {"hangs": At(f"127.0.0.1:{port}"), "begins": At(f"127.0.0.1:{port}", stream=True), "echo": echo}
+    there = At(f"127.0.0.1:{port}")
+    workers = {"hangs": there, "answers": there, "begins": At(there.address, stream=True), "echo": echo}
     async with running(workers, PLANS) as mesh:
         yield mesh
 
@@ -52,6 +54,7 @@ async def killed(mesh: Mesh, process: Program, plan_name: str) -> Heard:
     """A request during which the process is killed, once it has been called."""
     request = asyncio.create_task(mesh.dispatch(ask(plan_name, failure_in_message=True)))
     await process.says("called")
+    assert (await mesh.dispatch(ask("fence"))).report.complete  # what was sent before has arrived
     process.signal(signal.SIGKILL)
     assert await process.ended() == -signal.SIGKILL
     return await request

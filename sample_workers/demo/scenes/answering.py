@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fanmesh.cli.tones import Tone
+from fanmesh.model.merge import Conflict
 from fanmesh.model.report import Report
 from sample_workers.demo import cast, plans
 from sample_workers.demo.stage import Stage
@@ -42,7 +43,9 @@ def _at(value: Any, path: str) -> object:
 
 
 def _conflicts(report: Report) -> tuple[str, ...]:
-    return tuple(
-        f"{conflict.path}: {', '.join(f'{branch} {value}' for branch, value in conflict.values.items())} → {conflict.chosen}"
-        for conflict in report.conflicts
-    )
+    return tuple(map(_told, report.conflicts))
+
+
+def _told(conflict: Conflict) -> str:
+    said = ", ".join(f"{branch} {conflict.values[branch]}" for branch in cast.BRANCHES if branch in conflict.values)
+    return f"{conflict.path}: {said} → {conflict.chosen}"

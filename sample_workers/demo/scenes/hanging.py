@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanmesh.cli.bars import time
+from fanmesh.cli.bars import ratio, time
 from fanmesh.cli.tones import Tone
 from fanmesh.model.fault import Code
 from fanmesh.model.states import BranchState
@@ -26,7 +26,8 @@ async def play(world: World, stage: Stage) -> None:
     stage.same("ip", f"{hung.state.name}/{hung.reason.name}", "DEFAULTED/SOFT_TIMEOUT")
     stage.same("completed by", report.completed_by.name, "SOFT_TIMEOUT")
     stage.same("who answered", answered, set(cast.BRANCHES) - {"ip"})
-    stage.true("a partial answer says so", not report.complete and 0.5 < report.coverage.ratio < 1, report.coverage.ratio)
+    said = not report.complete and 0.5 < report.coverage.ratio < 1
+    stage.true("it says that it is partial", said, f"not complete, coverage {ratio(report.coverage.ratio)}")
 
     span = (await world.worker_spans(report, {"ip"})).get("ip")
     if span is None:
@@ -38,7 +39,7 @@ async def play(world: World, stage: Stage) -> None:
         stage.true(
             "ip's worker saw the cancel",
             early,
-            f"{span.code} after {time(lasted)} ({after / MS:+.0f} ms), of the {time(own)} it had",
+            f"{span.code} {after / MS:+.0f} ms after it was left behind; it had {time(own)}",
         )
 
     workers = {branch: (branch, world.addresses[branch][0]) for branch in cast.BRANCHES}

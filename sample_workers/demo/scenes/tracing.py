@@ -27,7 +27,7 @@ async def play(world: World, stage: Stage) -> None:
     stage.same(f"spans, from {len({span.service for span in spans})} processes", len(spans), WHOLE)
     calls = {span.id: span for span in spans if span.name.startswith("branch ")}
     answered = [span.branch for span in spans if span.kind == "SERVER" and span.parent in calls]
-    stage.same("branches whose worker's span is below their own", set(answered), set(cast.BRANCHES))
+    stage.same("branches with their worker's span below", set(answered), set(cast.BRANCHES))
     merge = next((span for span in spans if span.name.endswith("/Aggregate")), None)
     used = {branch.branch for branch in report.branches if branch.merged and branch.span_id}
     stage.true(

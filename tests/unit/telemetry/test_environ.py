@@ -38,3 +38,11 @@ def test_what_is_set_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", " 7 ")
     assert environ.text("X", "1") == "7"
     assert environ.integer("X", 1, least=7) == 7
+
+
+def test_a_child_inherits_the_environment_and_what_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is added wins, and this process's own environment stays as it was."""
+    monkeypatch.setenv("X", "ours")
+    monkeypatch.setenv("Y", "ours")
+    assert environ.inherited({"X": "theirs"}).items() >= {("X", "theirs"), ("Y", "ours")}
+    assert environ.text("X") == "ours"

@@ -1,0 +1,186 @@
+"""The cases as they stand in `cases/*.yaml`, and what a driver has to say of each.
+
+A case says what its workers do and what must come of it, in ticks: a time such as `3t`. Each driver has its own length of a
+tick, so that the same case runs exactly on virtual time and without races on a real network.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from dispatcher.assembly import MERGES
+from dispatcher.config import Config, load_mapping
+from dispatcher.model.request import Refusal, Tightening
+from fanmesh.model.fault import Code
+from fanmesh.model.report import Report
+from fanmesh.model.values import Value
+
+CASES = Path(__file__).parent / "cases"
+TICKS = re.compile(r"(\d+(?:\.\d+)?)t")
+
+DRIVERS = ("pure", "lab", "wire", "remote")
+
+LATENCY, RESERVE = "40t", "10t"
+"""Of a plan that says nothing: far behind everything, with a reserve that a second process can use."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case. `scripts`: what the worker of each branch does; `expect`: what must come of it."""
+
+    name: str
+    rule: str
+    plan: dict[str, Any]
+    scripts: dict[str, dict[str, Any]]
+    expect: dict[str, Any]
+    data: Any = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    timeout: str | None = None
+    accept: dict[str, Any] = field(default_factory=dict)
+    latency: str | None = None
+    drivers: tuple[str, ...] = DRIVERS
+
+    def tightening(self, tick: int) -> Tightening:
+        """What its caller asks beyond the plan."""
+        return Tightening(
+            ns(self.latency, tick),
+            self.accept.get("min_success", 0),
+            self.accept.get("min_coverage", 0.0),
+            frozenset(self.accept.get("required", ())),
+        )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a driver saw. None: it cannot see that."""
+
+    by: str
+    fates: dict[str, str]
+    value: Value
+    merged: list[str]
+    coverage: dict[str, Any]
+    conflicts: list[str]
+    at: int | None = None
+    code: str | None = None
+    reason: str | None = None
+    degraded: list[str] | None = None
+    complete: bool | None = None
+
+
+def ns(ticks: str | None, tick: int) -> int | None:
+    """`3t` in ns."""
+    return None if ticks is None else round(float(ticks.removesuffix("t")) * tick)
+
+
+def load() -> list[Case]:
+    """All cases, in the order of their files."""
+    cases = []
+    for path in sorted(CASES.glob("*.yaml")):
+        for raw in YAML(typ="safe").load(path):
+            branches = raw.pop("branches")
+            plan = raw.pop("plan", {})
+            plan.setdefault("budget", {"latency": LATENCY})
+            plan.setdefault("merge_reserve", RESERVE)
+            scripts = {name: branch.pop("does", {"hangs": True}) for name, branch in branches.items()}
+            plan["branches"] = branches
+            raw["drivers"] = tuple(raw.pop("drivers", DRIVERS))
+            cases.append(Case(f"{path.stem}_{raw.pop('name')}", plan=plan, scripts=scripts, data=raw.pop("input", None), **raw))
+    return cases
+
+
+def configuration(cases: list[Case], tick: int, workers: dict[str, str], **server: Any) -> Config:
+    """One configuration with a plan for each case. `workers`: the target of each kind of worker."""
+    return load_mapping(
+        {
+            "version": 1,
+            "attributes": ["script", "go", "n"],
+            "workers": {
+                name: {"target": target, "effect": "read", "attributes": ["script"], "stream": name == "parts"}
+                for name, target in workers.items()
+            },
+            "plans": {case.name: _plan(case, tick) for case in cases},
+            "server": {"metrics": None, "limits": {"part": "4KiB", "branch": "16KiB"}, **server},
+        },
+        MERGES,
+    )
+
+
+WORKERS = ("once", "parts", "rubbish", "dead")
+
+
+def _plan(case: Case, tick: int) -> dict[str, Any]:
+    plan: dict[str, Any] = _timed(case.plan, tick)
+    for name, branch in plan["branches"].items():
+        branch["worker"] = worker_of(case.scripts[name])
+    return plan
+
+
+def worker_of(script: dict[str, Any]) -> str:
+    """The kind of worker that can do it."""
+    kinds = {"parts": "parts", "rubbish": "rubbish", "dead": "dead"}
+    return next((worker for word, worker in kinds.items() if word in script), "once")
+
+
+def _timed(part: Any, tick: int) -> Any:
+    match part:
+        case dict():
+            return {key: _timed(value, tick) for key, value in part.items()}
+        case list():
+            return [_timed(value, tick) for value in part]
+        case str() if TICKS.fullmatch(part):
+            return f"{(ns(part, tick) or 0) // 1000}us"
+        case _:
+            return part
+
+
+def seen_in(report: Report, value: Value, refusal: Refusal | None, code: Code, at: int | None) -> Seen:
+    """What a full driver saw."""
+    return Seen(
+        by=report.completed_by.name,
+        fates={row.branch: fate(row.state.name, row.reason.name) for row in report.branches},
+        value=value,
+        merged=[row.branch for row in report.branches if row.merged],
+        coverage=report.coverage._asdict(),
+        conflicts=[conflict.path for conflict in report.conflicts],
+        at=at,
+        code=code.name,
+        reason=refusal.reason if refusal is not None else "",
+        degraded=list(report.degraded.names()),
+        complete=report.complete,
+    )
+
+
+def fate(state: str, reason: str) -> str:
+    """STATE/REASON, or STATE without one."""
+    return state if reason == "NONE" else f"{state}/{reason}"
+
+
+def check(case: Case, seen: Seen, tick: int) -> None:
+    """Hold what was seen against what the case expects; what it does not mention has its ordinary value."""
+    expect = dict(case.expect)
+    code = expect.pop("code", "OK")
+    assert seen.by == expect.pop("by"), seen
+    assert seen.fates == expect.pop("branches")
+    if code == "OK" or seen.code is None:
+        assert seen.value == expect.pop("value", seen.value if code != "OK" else None)
+    if seen.at is not None:
+        assert seen.at == round(expect["at"] * tick)
+    expect.pop("at")
+    for counter, count in expect.pop("coverage", {}).items():
+        assert (counter, seen.coverage[counter]) == (counter, count)
+    assert seen.conflicts == expect.pop("conflicts", [])
+    answered = [branch for branch, how in seen.fates.items() if how.startswith(("SUCCEEDED", "DEFAULTED"))]
+    assert seen.merged == expect.pop("merged", answered if code == "OK" else [])
+    degraded, reason = expect.pop("degraded", []), expect.pop("reason", "")
+    expect.pop("value", None)
+    if seen.code is not None:
+        assert (seen.code, seen.reason) == (code, reason)
+        assert seen.degraded is not None
+        assert sorted(seen.degraded) == sorted(degraded)
+        assert seen.complete is (code == "OK" and not degraded)
+    assert not expect, f"the case expects what nobody checks: {expect}"

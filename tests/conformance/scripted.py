@@ -1,0 +1,154 @@
+"""What a case's worker does, three times: as a log's entries, as a script of the Lab, and as a real worker.
+
+    {after: 1, ends: VALUE}              answers          {after: 1, fails: CODE}      fails
+    {after: 1, rubbish: true}            cannot be read   {after: 1, oversize: true}   is over the limit
+    {hangs: true}  {dead: true}          never answers; nobody listens
+    {every: 1, parts: [VALUE, …], replace: true, then: {fails: CODE} | {hangs: true} | {oversize: true}}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from fanmesh.model.fault import Code, Fault, FaultKind
+from fanmesh.model.outcome import Outcome, Part, Success
+from fanmesh.model.states import BranchReason, BranchState
+from fanmesh.model.times import seconds
+from fanmesh.model.values import Value
+from fanmesh.testing import Script
+from fanmesh.testing.scripts import PartTaker, virtual_sleep
+from fanmesh.transport.port import Routes, ServerCall
+from fanmesh.v1 import worker_pb2
+from fanmesh.workers import Context, Replace, Worker, worker
+
+R, S = BranchReason, BranchState
+
+Doing = dict[str, Any]
+
+TOO_MUCH = "x" * 20_000
+
+
+class Plain(NamedTuple):
+    """How a script ends by itself: when (ns after the send; None = never), and as what. `parts`: (at, value)."""
+
+    at: int | None
+    state: BranchState
+    reason: BranchReason
+    value: Value = None
+    parts: tuple[tuple[int, Value], ...] = ()
+
+
+def plain_ending(doing: Doing, tick: int) -> Plain:
+    """The script as entries of a log."""
+    if "parts" in doing:
+        every = doing["every"] * tick
+        parts = tuple((every * (i + 1), part) for i, part in enumerate(doing["parts"]))
+        at, then = every * len(parts), doing.get("then", {"ends": None})
+        end = plain_ending({"after": 0, **then}, tick)
+        broken = end.state is S.FAILED and end.reason is R.WORKER_ERROR and parts
+        return end._replace(at=None if end.at is None else at, parts=parts, reason=R.STREAM_BROKEN if broken else end.reason)
+    at = doing.get("after", 0) * tick
+    match doing:
+        case {"ends": value}:
+            return Plain(at, S.SUCCEEDED, R.NONE, value)
+        case {"hangs": True}:
+            return Plain(None, S.SUCCEEDED, R.NONE)
+        case {"rubbish": True}:
+            return Plain(at, S.FAILED, R.INVALID_RESPONSE)
+        case {"oversize": True}:
+            return Plain(at, S.FAILED, R.TOO_LARGE)
+        case {"fails": _} | {"dead": True}:
+            return Plain(at, S.FAILED, R.WORKER_ERROR)
+    raise AssertionError(f"no worker does {doing}")
+
+
+def lab_script(doing: Doing, tick: int) -> Script:
+    """The script for the Lab."""
+
+    async def last(doing: Doing, sent: int) -> Outcome:
+        match doing:
+            case {"ends": value}:
+                return Success(value)
+            case {"hangs": True}:
+                await asyncio.get_running_loop().create_future()
+            case {"rubbish": True}:
+                return Fault(FaultKind.INVALID_RESPONSE, Code.INTERNAL, "the answer is not a ProcessResponse")
+            case {"oversize": True}:
+                return Fault(FaultKind.TOO_LARGE, Code.RESOURCE_EXHAUSTED, "over the limit")
+            case {"fails": code}:
+                return Fault(FaultKind.STREAM_BROKEN if sent else FaultKind.WORKER_ERROR, Code[code], "as told")
+            case {"dead": True}:
+                return Fault.unavailable("connection refused")
+        raise AssertionError(f"no worker does {doing}")
+
+    async def play(_: Value, take: PartTaker) -> Outcome:
+        parts = doing.get("parts", ())
+        for seq, part in enumerate(parts):
+            await virtual_sleep(doing["every"] * tick)
+            if (fault := await take(Part(part, doing.get("replace", False), seq))) is not None:
+                return fault
+        if "parts" in doing:
+            outcome = await last(doing.get("then", {"ends": None}), len(parts))
+            return outcome._replace(streamed=bool(parts)) if isinstance(outcome, Success) else outcome
+        await virtual_sleep(doing.get("after", 0) * tick)
+        return await last(doing, 0)
+
+    return Script(play, json.dumps(doing))
+
+
+def real_workers(tick: int) -> tuple[Worker[Any], Worker[Any]]:
+    """Workers that read what to do from the attribute `script`, by branch."""
+
+    async def finish(doing: Doing) -> Any:
+        match doing:
+            case {"ends": value}:
+                return value
+            case {"hangs": True}:
+                await asyncio.get_running_loop().create_future()
+            case {"oversize": True}:
+                return TOO_MUCH
+            case {"fails": code}:
+                raise Fault.of(Code[code], "as told")
+        raise AssertionError(f"no worker does {doing}")
+
+    @worker("once")
+    async def once(ctx: Context) -> Any:
+        doing = told(ctx.attributes["script"], ctx.branch)
+        await pause(doing.get("after", 0), tick)
+        return await finish(doing)
+
+    @worker("parts")
+    async def parts(ctx: Context) -> AsyncIterator[Any]:
+        doing = told(ctx.attributes["script"], ctx.branch)
+        for part in doing["parts"]:
+            await pause(doing["every"], tick)
+            yield Replace(part) if doing.get("replace", False) else part
+        if "then" in doing:
+            yield await finish(doing["then"])
+
+    return once, parts
+
+
+def rubbish(tick: int) -> Routes:
+    """A worker that answers with bytes that are no message."""
+
+    async def process(raw: bytes, _call: ServerCall) -> bytes:
+        request = worker_pb2.ProcessRequest.FromString(raw)
+        await pause(told(request.attributes["script"], request.branch)["after"], tick)
+        return b"\xff\xff\xff\xff"
+
+    return Routes(unary={"/fanmesh.v1.WorkerService/Process": process})
+
+
+def told(script: str, branch: str) -> Doing:
+    """What this branch's worker is to do."""
+    doing: Doing = json.loads(script)[branch]
+    return doing
+
+
+async def pause(ticks: float, tick: int) -> None:
+    """Real time passes: a scripted worker is slow, no test sleeps."""
+    await asyncio.sleep(seconds(round(ticks * tick)))
