@@ -50,8 +50,8 @@ cov: .venv/.dev ## All tests with branch coverage: 100 % of the pure parts, 90 %
 	@$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 	@$(BIN)/coverage report --fail-under=90
 
-bench: .venv/.dev ## Measure: CPU per request against a bare gather; results in bench/results
-	@$(BIN)/python bench/fanout/run.py
+bench: .venv/.dev ## Measure, in about six minutes: CPU against a bare gather, cost per branch; into bench/results and docs/bench
+	@$(BIN)/python -m bench.run_all
 
 # ---------------------------------------------------------------- gates
 

@@ -12,7 +12,7 @@ import orjson
 import uvloop
 
 from fanmesh.v1 import dispatcher_pb2, dispatcher_pb2_grpc, worker_pb2, worker_pb2_grpc
-from stdin_closed import stdin_closed
+from bench.kit.stdin_closed import stdin_closed
 
 
 class Floor(dispatcher_pb2_grpc.DispatcherServiceServicer):

@@ -1,5 +1,7 @@
 """The subject: a real dispatcher process over the same worker.
 
+All branches call one worker over one channel, as the floor does: what differs is the engine, not the number of connections.
+
 Arguments: the worker's port, the number of branches, the aggregator (`embedded` or its port).
 """
 
@@ -13,7 +15,7 @@ from dispatcher.assembly import MERGES
 from dispatcher.config import load_mapping
 from dispatcher.settings import Settings
 from fanmesh.runtime import heap, logs
-from stdin_closed import stdin_closed
+from bench.kit.stdin_closed import stdin_closed
 
 
 async def main() -> None:
@@ -23,8 +25,8 @@ async def main() -> None:
     config = load_mapping(
         {
             "version": 1,
-            "workers": {name: {"target": f"127.0.0.1:{worker}", "effect": "read"} for name in names},
-            "plans": {"bench": {"budget": {"latency": "1500ms"}, "branches": {name: {} for name in names}}},
+            "workers": {"far": {"target": f"127.0.0.1:{worker}", "effect": "read"}},
+            "plans": {"bench": {"budget": {"latency": "1500ms"}, "branches": {name: {"worker": "far"} for name in names}}},
             "server": {
                 "listen": "127.0.0.1:0",
                 "metrics": None,

@@ -10,7 +10,7 @@ from typing import Final
 from dispatcher.flow.prepare import is_required
 from dispatcher.layers.types import Attempt, BranchRun
 from fanmesh.model.endings import with_default
-from fanmesh.model.fault import Code
+from fanmesh.model.fault import Code, FaultKind
 from fanmesh.model.outcome import Success
 from fanmesh.model.report import AttemptReport, BranchReport
 from fanmesh.model.states import BranchState
@@ -19,6 +19,8 @@ from fanmesh.model.usage import NOTHING
 # Bound once: on Python 3.11 reading a member through its class costs as much as the rest of the line.
 PENDING: Final = BranchState.PENDING
 SUCCEEDED: Final = BranchState.SUCCEEDED
+LOCAL_TIMEOUT: Final = FaultKind.LOCAL_TIMEOUT
+"""Told like our own cancellation: whether the transport's timer or flow's alarm is first is chance, and the alarm decides."""
 
 
 def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
@@ -28,13 +30,14 @@ def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
     attempts = tuple([_attempt(attempt, run, ended) for attempt in run.attempts])
     started_after = elapsed = sla_met = None
     if started is not None:
-        started_after, elapsed = started - run.request.arrived, ended - started
+        started_after = started - run.request.arrived
+        elapsed = max(0, ended - started)  # a verdict from afar may be older than the send
         if node.sla is not None and state is not PENDING:
             sla_met = state is SUCCEEDED and elapsed <= node.sla
     code, detail, confidence, usage = 0, "", None, NOTHING
     if isinstance(outcome, Success):
         confidence, usage = outcome.confidence, outcome.usage
-    elif outcome is not None:
+    elif outcome is not None and outcome.kind is not LOCAL_TIMEOUT:
         code, detail = int(outcome.code), outcome.detail
     return BranchReport(
         node.id,
@@ -60,10 +63,11 @@ def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
 
 def _attempt(attempt: Attempt, run: BranchRun, now: int) -> AttemptReport:
     outcome, ended, sent = attempt.outcome, attempt.ended_at, attempt.sent_at
-    code, fault, usage = 0, "", NOTHING
+    code, fault, usage, cancelled = 0, "", NOTHING, attempt.cancelled or ended is None
     if isinstance(outcome, Success):
         usage = outcome.usage
-    elif outcome is None:
+    elif outcome is None or outcome.kind is LOCAL_TIMEOUT:
+        cancelled = True
         code = int(Code.CANCELLED)
     else:
         code, fault = int(outcome.code), outcome.kind.value
@@ -76,6 +80,6 @@ def _attempt(attempt: Attempt, run: BranchRun, now: int) -> AttemptReport:
         code,
         fault,
         run.state is SUCCEEDED and attempt is run.attempts[-1],
-        attempt.cancelled or ended is None,
+        cancelled,
         usage,
     )

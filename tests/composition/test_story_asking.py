@@ -34,7 +34,9 @@ async def ask(lab: Lab, name: str, *, source: Any = None, tightening: Tightening
     return await dispatch(lab._engine, lab.config.catalogue, request)
 
 
-@pytest.mark.fanmesh(plan({"a": {"input": {"n": "${input.n + 1}", "who": "${attributes.who}", "k": 3}}, "b": {}}, attributes=["who"]))
+@pytest.mark.fanmesh(
+    plan({"a": {"input": {"n": "${input.n + 1}", "who": "${attributes.who}", "k": 3}}, "b": {}}, attributes=["who"])
+)
 async def test_an_input_is_mapped(lab: Lab) -> None:
     """A branch is sent its mapped input, the others the request's own."""
     lab.worker("a").plays(computes(lambda given: given))
@@ -195,7 +197,10 @@ def test_the_head_of_the_log() -> None:
 
     async def main() -> None:
         lab = Lab(
-            plan({"a": {"soft_timeout": "900ms", "weight": 2}, "b": {"if_missing": {"use": 1}}}, complete={"soft_timeout": "900ms"}),
+            plan(
+                {"a": {"soft_timeout": "900ms", "weight": 2}, "b": {"if_missing": {"use": 1}}},
+                complete={"soft_timeout": "900ms"},
+            ),
             aggregate=recorder.open,
         )
         lab.worker("a").plays(ends(1))

@@ -118,7 +118,7 @@ async def test_a_straggler_within_grace_is_taken(lab: Lab) -> None:
     )
 )
 async def test_grace_grows_with_what_is_pending(lab: Lab) -> None:
-    """wait = remaining · (min + (max − min) · (pending − lightest)/(allowed missing − lightest)), fixed when first met."""
+    """The wait is remaining · (min + (max − min) · (pending − lightest)/(allowed missing − lightest)), fixed when first met."""
     answers(lab, a=100, b=200, c=450, d=450)
     r = await lab.dispatch("p")
     assert (r.elapsed, r.report.completed_by) == (ms(100 + 400 * 0.6), C.COVERAGE)  # (5 − 1)/(5 − 1) = 1, and b changes nothing
@@ -277,11 +277,9 @@ async def test_a_hard_timeout_comes_before_a_soft_one(lab: Lab) -> None:
     assert fates(r) == {"a": "TIMED_OUT/HARD_TIMEOUT", "b": "CANCELLED/SOFT_TIMEOUT", "c": "SUCCEEDED"}
 
 
-@pytest.mark.fanmesh(
-    plan({"a": {}, "b": {"if_missing": {"use": 0}}}, complete={"until": "first", "soft_timeout": "300ms"})
-)
+@pytest.mark.fanmesh(plan({"a": {}, "b": {"if_missing": {"use": 0}}}, complete={"until": "first", "soft_timeout": "300ms"}))
 async def test_a_soft_timeout_at_the_instant_of_completion_has_not_passed(lab: Lab) -> None:
-    """Completed by an answer at 300 ms, a branch that the plan's soft timeout of 300 ms would have left behind is not missing."""
+    """Completed by an answer at 300 ms, a branch that a soft timeout of 300 ms would have left behind is not missing."""
     answers(lab, a=300)
     lab.worker("b").plays(hangs())
     r = await lab.dispatch("p")
@@ -309,7 +307,7 @@ async def test_a_soft_timeout_at_the_end_of_grace_has_passed(lab: Lab) -> None:
 
 @pytest.mark.fanmesh(plan("a b", complete={"until": {"count": 1}}))
 async def test_two_answers_at_one_instant(lab: Lab) -> None:
-    """Of two answers at one instant that complete a request one is applied, and the other one is late: counted, never merged."""
+    """Of two answers at one instant that complete a request one is applied, and the other one is late: never merged."""
     answers(lab, a=10, b=10)
     r = await lab.dispatch("p")
     assert sorted(fates(r).values()) == ["CANCELLED/COMPLETION_MET", "SUCCEEDED"] or "LATE" in str(fates(r))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -27,7 +29,7 @@ class Row(NamedTuple):
     default: bool = True
     """Whether `if_missing: use` puts one in."""
 
-    rest: dict[str, Any] = {}
+    rest: Mapping[str, Any] = MappingProxyType({})
     streaming: bool = False
     failure: bool = True
     """Whether `if_missing: fail` fails the request."""
@@ -120,7 +122,7 @@ def test_left_out(what: str) -> None:
 
 @pytest.mark.parametrize("what", TABLE)
 def test_with_a_default(what: str) -> None:
-    """With `if_missing: use` a default stands in where the table has one: DEFAULTED, the reason kept, one more bit, no coverage."""
+    """With `if_missing: use` a default stands in where the table has one: DEFAULTED, reason kept, no coverage."""
     row = TABLE[what]
     r = run(row, {"use": [0]})
     x = r.report["x"]
@@ -167,7 +169,7 @@ def test_that_was_required(what: str) -> None:
     ],
 )
 def test_a_single_cause_passes_through(script: Script, code: Code) -> None:
-    """The single cause of an unreachable floor is the call's own code if that means the same to the caller, else UNAVAILABLE."""
+    """A single cause of an unreachable floor is the call's own code if the caller can use it, else UNAVAILABLE."""
     r = run(TABLE["the worker's error"]._replace(script=script), "skip", required=True)
     assert (r.code, r.reason) == (code, "COMPLETION_UNREACHABLE")
 

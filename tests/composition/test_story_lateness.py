@@ -104,9 +104,7 @@ def test_a_send_that_comes_when_all_is_over() -> None:
 
     async def main() -> Any:
         lab = Lab(plan("a b", complete={"soft_timeout": "100ms"}, accept={"min_success": 0}))
-        lab._engine = assemble(
-            clock=lab.clock, endpoints=lambda name: (lab.worker(name),), observer=Held(), reaper=lab.reaper
-        )
+        lab._engine = assemble(clock=lab.clock, endpoints=lambda name: (lab.worker(name),), observer=Held(), reaper=lab.reaper)
         lab.worker("a").plays(hangs())
         lab.worker("b").plays(hangs())
         return await lab.dispatch("p")
@@ -177,7 +175,7 @@ def slowly(delay: int, *, twice: bool = False) -> Any:
 
 
 def test_what_came_after_the_verdict_is_late() -> None:
-    """A verdict that arrives late has not applied what was logged since: that branch is late, not merged, and nothing is missing."""
+    """A verdict that arrives late has not applied what was logged since: that is late, not merged, and not missing."""
     config = plan("a b c", complete={"until": "first"})
     scripts = {"a": ends(1, after=ms(10)), "b": ends(2, after=ms(20)), "c": hangs()}
     r = dispatched(config, scripts, aggregate=slowly(ms(15)))

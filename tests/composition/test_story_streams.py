@@ -137,7 +137,7 @@ async def test_a_mapped_stream_that_breaks(lab: Lab) -> None:
 
 @pytest.mark.fanmesh(plan("s b", streaming=["s"], merge="union"))
 async def test_the_merge_must_take_the_whole(lab: Lab) -> None:
-    """A stream whose whole the plan's merge cannot take is an answer that cannot be used; so is a broken one that was to be kept."""
+    """A stream whose whole the plan's merge cannot take is an answer that cannot be used; so is a broken one."""
     lab.worker("b").plays(ends([2], after=ms(20)))
     lab.worker("s").plays(streams([{"a": "x"}, {"a": "y"}]))
     r = await lab.dispatch("p")
@@ -190,7 +190,7 @@ async def test_branch_events(lab: Lab) -> None:
     ]
 
 
-async def ignore_the_gate(given: Value, take: PartTaker) -> Outcome:
+async def ignore_the_gate(_: Value, take: PartTaker) -> Outcome:
     """A worker's reader that goes on after it was told that nobody wants more."""
     try:
         await take(Part([1], False, 0))

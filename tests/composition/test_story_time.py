@@ -37,7 +37,7 @@ async def test_ten_seconds_if_nobody_says(lab: Lab) -> None:
 
 @pytest.mark.fanmesh(plan("a", latency="1s", merge_reserve="400ms"))
 async def test_the_reserve_is_at_most_a_quarter(lab: Lab) -> None:
-    """reserve = min(merge_reserve, 25 % of T)."""
+    """The reserve is min(merge_reserve, 25 % of T)."""
     lab.worker("a").plays(hangs())
     assert (await lab.dispatch("p")).elapsed == ms(750)
 

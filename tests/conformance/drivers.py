@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from google.rpc.error_details_pb2 import ErrorInfo
+
 from aggregator.engine.accumulate import Accumulator, PartError
 from aggregator.engine.fold import Fold
 from dispatcher.app import Dispatcher
@@ -35,7 +37,6 @@ from fanmesh.transport import status
 from fanmesh.transport.port import RpcError, Server, Transport
 from fanmesh.v1.dispatcher_pb2 import DispatchResponse
 from fanmesh.workers import serve
-from google.rpc.error_details_pb2 import ErrorInfo
 from tests.conformance.casebook import WORKERS, Case, Seen, configuration, fate, ns, seen_in
 from tests.conformance.scripted import lab_script, plain_ending, real_workers, rubbish
 from tests.kit.waiting import until
@@ -100,9 +101,7 @@ def _exclusions(plan: Plan, request: Request) -> list[Change]:
     return found
 
 
-def _happenings(
-    case: Case, plan: Plan, node: Node, request: Request, deadlines: Deadlines
-) -> list[tuple[int, Happening]]:
+def _happenings(case: Case, plan: Plan, node: Node, request: Request, deadlines: Deadlines) -> list[tuple[int, Happening]]:
     """What one branch's worker does, as entries of the log, cut by the branch's own timeout."""
     plain = plain_ending(case.scripts[node.id], VIRTUAL_TICK)
     entries: list[tuple[int, Happening]] = []

@@ -1,9 +1,9 @@
 """What a case's worker does, three times: as a log's entries, as a script of the Lab, and as a real worker.
 
-    {after: 1, ends: VALUE}              answers          {after: 1, fails: CODE}      fails
-    {after: 1, rubbish: true}            cannot be read   {after: 1, oversize: true}   is over the limit
-    {hangs: true}  {dead: true}          never answers; nobody listens
-    {every: 1, parts: [VALUE, …], replace: true, then: {fails: CODE} | {hangs: true} | {oversize: true}}
+{after: 1, ends: VALUE}              answers      {after: 1, fails: CODE}      fails
+{after: 1, rubbish: true}            cannot be read   {after: 1, oversize: true}   is over the limit
+{hangs: true}  {dead: true}          never answers; nobody listens
+{every: 1, parts: [VALUE, …], replace: true, then: {fails: CODE} | {hangs: true} | {oversize: true}}
 """
 
 from __future__ import annotations

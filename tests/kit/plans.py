@@ -33,7 +33,7 @@ def plan(
 
     The reserve is 25 ms, so that `stop` of the default second is 975 ms.
     """
-    given: Mapping[str, Mapping[str, Any]] = dict.fromkeys(branches.split(), {}) if isinstance(branches, str) else branches
+    given: Mapping[str, Mapping[str, Any]] = {name: {} for name in branches.split()} if isinstance(branches, str) else branches
     budget = {} if latency is None else {"budget": {"latency": latency}}
     return {
         "version": 1,

@@ -1,7 +1,7 @@
 """A worker in a process of its own, for tests that kill or stop one: `python -m tests.kit.worker_process`.
 
-It says `port N` when it serves and `called` at each call that it will never finish: `hangs` answers nothing at all, `begins` one
-part. `answers` does.
+It says `port N` when it serves, and `called` at each call that it will never finish: `hangs` answers nothing at all, `begins`
+one part. `answers` does.
 """
 
 from __future__ import annotations

@@ -90,6 +90,7 @@ class Oracle:
     # ---- what holds now
 
     def must(self, node: FoldNode) -> bool:
+        """It has to answer."""
         return node.required or node.if_missing is IfMissing.FAIL
 
     def softs(self) -> list[tuple[int, str | None]]:
@@ -102,6 +103,7 @@ class Oracle:
         return due
 
     def has_passed(self, at: int) -> bool:
+        """Time has come to `at`; at that instant endings come before softs."""
         return at < self.now or (at == self.now and not self.before_softs)
 
     def next_soft(self) -> int | None:
@@ -110,16 +112,20 @@ class Oracle:
         return min((at for at in due if not self.has_passed(at)), default=None)
 
     def pending(self) -> list[str]:
+        """Who has not ended."""
         return [branch for branch in self.nodes if branch not in self.fates]
 
     def waited(self) -> list[str]:
+        """Who is waited for."""
         left = {branch for at, branch in self.softs() if self.has_passed(at)}
         return [branch for branch in self.pending() if branch not in left]
 
     def plan_soft_passed(self) -> bool:
+        """It is sticky."""
         return self.rule.soft is not None and self.has_passed(self.rule.soft)
 
     def coverage(self, fates: dict[str, Fate]) -> Fraction:
+        """Answered weight over wanted weight."""
         ok = total = Fraction(0)
         for branch, node in self.nodes.items():
             state, reason = fates.get(branch, (S.PENDING, R.NONE))
@@ -130,9 +136,11 @@ class Oracle:
         return ok / total if total else Fraction(0)
 
     def succeeded(self, fates: dict[str, Fate]) -> int:
+        """How many answered."""
         return sum(state in (S.SUCCEEDED, S.FELL_BACK) for state, _ in fates.values())
 
     def floor(self, fates: dict[str, Fate]) -> bool:
+        """Everyone who must has, and `accept` holds."""
         for branch, node in self.nodes.items():
             state, reason = fates.get(branch, (S.PENDING, R.NONE))
             unwanted = state is S.SKIPPED and reason in NOT_WANTED
@@ -158,6 +166,7 @@ class Oracle:
         return None
 
     def holds(self, kind: UntilKind, value: float) -> bool:
+        """One `until` rule."""
         match kind:
             case K.ALL:
                 return not self.pending()
@@ -166,20 +175,22 @@ class Oracle:
             case K.COUNT:
                 return self.succeeded(self.fates) >= value
             case K.REQUIRED:
-                done = [b for b, n in self.nodes.items() if self.must(n) and b in self.fates and self.fates[b][0] is not S.SKIPPED]
-                return bool(done)
+                must = [branch for branch, node in self.nodes.items() if self.must(node) and branch in self.fates]
+                return any(self.fates[branch][0] is not S.SKIPPED for branch in must)
             case K.COVERAGE:
                 return self.covered() and (not self.pending() or (self.grace_at is not None and self.has_passed(self.grace_at)))
 
     def target(self) -> Fraction | None:
+        """The lowest coverage that completes."""
         return min((exact(until.value) for until in self.rule.until if until.kind is K.COVERAGE), default=None)
 
     def covered(self) -> bool:
+        """It is reached."""
         target = self.target()
         return target is not None and self.coverage(self.fates) >= target
 
     def fix_grace(self) -> None:
-        """wait = remaining · (min + (max − min) · clamp((pending − lightest)/(allowed missing − lightest))), fixed when first met."""
+        """As a share of what remains, by (pending − lightest)/(allowed missing − lightest); fixed when coverage is first met."""
         target = self.target()
         if self.grace_at is not None or target is None or not self.covered():
             return

@@ -229,7 +229,7 @@ def _check_log(plan: Plan, call: Call, record: Recorded, report: Report, deadlin
         natural: tuple[int, BranchState, BranchReason] | None = None
         if deadlines.stop < ms(5):
             natural = (0, S.SKIPPED, R.NOT_STARTED_NO_TIME)
-        elif act.end is not None and act.end <= min(node.timeout or deadlines.stop, deadlines.stop) and act.end < deadlines.stop:
+        elif act.end is not None and act.end <= (node.timeout or deadlines.stop) and act.end < deadlines.stop:
             natural = (act.end, act.state, act.reason)
         elif node.timeout is not None and node.timeout < deadlines.stop:
             natural = (node.timeout, S.TIMED_OUT, R.HARD_TIMEOUT)

@@ -44,7 +44,7 @@ def test_not_sent() -> None:
 def test_running() -> None:
     """A branch that has not ended is PENDING; its time is so far, its SLA not yet decided, its attempt not over."""
     run = branch(sla=10)
-    attempt = attempt_of(run, ARRIVED + 2)
+    attempt_of(run, ARRIVED + 2)
     run.started_at = ARRIVED + 2
     row = row_of(run, ARRIVED + 7, merged=False)
     assert (row.state, row.started_after, row.elapsed, row.sla_met, row.endpoint) == (S.PENDING, 2, 5, None, "127.0.0.1:50051")
@@ -74,7 +74,13 @@ def test_failed_with_a_default() -> None:
     attempt.ended_at = run.ended_at = ARRIVED + 3
     run.started_at, run.state, run.reason = ARRIVED, S.FAILED, R.WORKER_ERROR
     row = row_of(run, ARRIVED + 3, merged=True)
-    assert (row.state, row.reason, row.code, row.detail, row.sla_met) == (S.DEFAULTED, R.WORKER_ERROR, Code.NOT_FOUND, "ip", False)
+    assert (row.state, row.reason, row.code, row.detail, row.sla_met) == (
+        S.DEFAULTED,
+        R.WORKER_ERROR,
+        Code.NOT_FOUND,
+        "ip",
+        False,
+    )
     (one,) = row.attempts
     assert (one.code, one.fault, one.endpoint, one.won, one.cancelled) == (Code.NOT_FOUND, "worker_error", "", False, False)
 
@@ -87,3 +93,17 @@ def test_an_attempt_that_ended_after_the_row() -> None:
     run.started_at, run.ended_at, run.state, run.reason = ARRIVED, ARRIVED + 50, S.TIMED_OUT, R.HARD_TIMEOUT
     (one,) = row_of(run, ARRIVED + 100, merged=False).attempts
     assert (one.elapsed, one.cancelled) == (50, True)
+
+
+def test_the_transports_own_timer_makes_no_difference() -> None:
+    """Whether the transport's timer or flow's alarm came first is chance: the row of a timeout is the same."""
+    rows = []
+    for outcome in (None, Fault(FaultKind.LOCAL_TIMEOUT, Code.DEADLINE_EXCEEDED, "no answer in time")):
+        run = branch()
+        attempt = attempt_of(run, ARRIVED)
+        attempt.outcome = run.outcome = outcome
+        attempt.cancelled, attempt.ended_at = outcome is None, ARRIVED + 50
+        run.started_at, run.ended_at, run.state, run.reason = ARRIVED, ARRIVED + 50, S.TIMED_OUT, R.HARD_TIMEOUT
+        rows.append(row_of(run, ARRIVED + 50, merged=False))
+    assert rows[0] == rows[1]
+    assert (rows[0].code, rows[0].detail, rows[0].attempts[0].cancelled) == (0, "", True)

@@ -62,7 +62,10 @@ def test_a_deadline_names_what_is_missing() -> None:
 
 def test_unreachable_blames_the_required() -> None:
     """If required branches failed they are the cause, whatever else failed before."""
-    rows = [row(branch="a", started_after=0, elapsed=1), row(branch="b", required=True, started_after=0, elapsed=9, detail="no")]
+    rows = [
+        row(branch="a", started_after=0, elapsed=1),
+        row(branch="b", required=True, started_after=0, elapsed=9, detail="no"),
+    ]
     refusal = refusal_of(verdict(C.UNREACHABLE), NO_RESULT, rows)
     assert refusal is not None
     assert (dict(refusal.metadata)["branch"], refusal.message) == ("b", "branch b: WORKER_ERROR: no")

@@ -1,0 +1,48 @@
+"""The figures of the fan-out bench as one picture: CPU per request against the bare gather, by width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+from bench.kit.results import DRAWN, read
+
+TARGETS = {"embedded": 1.15, "embedded, traced": 1.5}
+STYLES = {
+    "embedded": ("#1b6ca8", "-"),
+    "embedded, traced": ("#1b6ca8", ":"),
+    "remote": ("#c8553d", "-"),
+    "remote, traced": ("#c8553d", ":"),
+}
+
+
+def draw(figures: dict[str, Any]) -> None:
+    """Write docs/bench/fanout.svg."""
+    mpl.rcParams["svg.hashsalt"] = "fanmesh"  # the same figures, the same file
+    widths = [int(width) for width in figures]
+    at = range(len(widths))
+    fig, axes = plt.subplots(figsize=(7, 4))
+    for name, (colour, line) in STYLES.items():
+        found = [figures[str(width)][name] for width in widths]
+        middle = [one["ratio"] for one in found]
+        spread = [[one["ratio"] - one["ratio_min"] for one in found], [one["ratio_max"] - one["ratio"] for one in found]]
+        axes.errorbar(at, middle, yerr=spread, label=name, color=colour, linestyle=line, marker="o", markersize=4, capsize=3)
+    axes.axhline(1.0, color="black", linewidth=1)
+    axes.annotate("bare asyncio.gather", (0, 1.0), textcoords="offset points", xytext=(0, 4), fontsize=8)
+    for name, target in TARGETS.items():
+        axes.axhline(target, color="grey", linewidth=0.8, linestyle="--")
+        axes.annotate(f"target: {name}", (len(widths) - 1, target), textcoords="offset points", xytext=(-90, 3), fontsize=7)
+    axes.set_xticks(at, [str(width) for width in widths])
+    axes.set_xlabel("branches")
+    axes.set_ylabel("CPU per request of the dispatcher, ratio")
+    axes.set_ylim(bottom=0.9)
+    axes.legend(fontsize=8)
+    fig.tight_layout()
+    fig.savefig(DRAWN / "fanout.svg", metadata={"Date": None})
+    plt.close(fig)
+
+
+if __name__ == "__main__":
+    draw(read("fanout"))
