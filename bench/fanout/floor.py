@@ -11,8 +11,8 @@ import grpc.aio
 import orjson
 import uvloop
 
-from fanmesh.v1 import dispatcher_pb2, dispatcher_pb2_grpc, worker_pb2, worker_pb2_grpc
 from bench.kit.stdin_closed import stdin_closed
+from fanmesh.v1 import dispatcher_pb2, dispatcher_pb2_grpc, worker_pb2, worker_pb2_grpc
 
 
 class Floor(dispatcher_pb2_grpc.DispatcherServiceServicer):
@@ -23,7 +23,9 @@ class Floor(dispatcher_pb2_grpc.DispatcherServiceServicer):
         self.branches = [f"b{i}" for i in range(branches)]
 
     async def Dispatch(  # noqa: N802  (gRPC's name)
-        self, request: dispatcher_pb2.DispatchRequest, context: grpc.aio.ServicerContext
+        self,
+        request: dispatcher_pb2.DispatchRequest,
+        context: grpc.aio.ServicerContext,  # noqa: ARG002  (gRPC's)
     ) -> dispatcher_pb2.DispatchResponse:
         """Call every worker, merge by name."""
         orjson.loads(request.input.json)

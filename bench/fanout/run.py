@@ -24,6 +24,7 @@ from bench.kit.results import write
 
 WIDTHS = (1, 5, 10, 50)
 FLOOR = "floor"
+FELL_BACK = "merged here instead of in the aggregator"  # as the dispatcher logs it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def measure(subject: Subject, seconds: float) -> dict[str, float]:
     """One round of one subject."""
     with Process("bench.fanout.load", subject.process.said, "bench", seconds, int(subject.traced)) as load:
         merger = subject.merger
+        fallbacks0 = subject.process.log().count(FELL_BACK)
         dispatcher0, merger0 = subject.process.cpu(), merger.cpu() if merger else 0.0
         load.tell("go")
         told = json.loads(load.line())
@@ -66,6 +68,7 @@ def measure(subject: Subject, seconds: float) -> dict[str, float]:
     return {
         "cpu_ms": 1e3 * dispatcher / told["requests"],
         "aggregator_cpu_ms": 1e3 * merging / told["requests"],
+        "fell_back": (subject.process.log().count(FELL_BACK) - fallbacks0) / told["requests"],
         "per_s": told["requests"] / told["seconds"],
         "p50_ms": told["p50_ms"],
         "p99_ms": told["p99_ms"],
@@ -102,7 +105,8 @@ def main() -> None:
     asked = parser.parse_args()
     widths = [int(width) for width in asked.only.split(",")] if asked.only else WIDTHS
     figures: dict[str, Any] = {}
-    print(f"{'N':>3} {'':18} {'CPU ms':>8} {'ratio':>6} {'(min–max)':>12} {'aggr. ms':>9} {'per s':>6} {'p50':>6} {'p99 ms':>7}")
+    head = f"{'N':>3} {'':18} {'CPU ms':>8} {'ratio':>6} {'(min–max)':>12} {'aggr. ms':>9}"
+    print(f"{head} {'fell back':>9} {'per s':>6} {'p50':>6} {'p99 ms':>7}")
     with collector() as endpoint:
         for width in widths:
             found = medians(list(rounds(width, asked.rounds, asked.seconds, endpoint)))
@@ -111,7 +115,7 @@ def main() -> None:
                 spread = f"({one['ratio_min']:.2f}–{one['ratio_max']:.2f})"
                 print(
                     f"{width:3} {name:18} {one['cpu_ms']:8.3f} {one['ratio']:6.2f} {spread:>12} "
-                    f"{one['aggregator_cpu_ms']:9.3f} {one['per_s']:6.0f} {one['p50_ms']:6.1f} {one['p99_ms']:7.1f}",
+                    f"{one['aggregator_cpu_ms']:9.3f} {one['fell_back']:9.1%} {one['per_s']:6.0f} {one['p50_ms']:6.1f} {one['p99_ms']:7.1f}",
                     flush=True,
                 )
     if not asked.only:

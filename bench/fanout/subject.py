@@ -10,12 +10,12 @@ import sys
 
 import uvloop
 
+from bench.kit.stdin_closed import stdin_closed
 from dispatcher.app import Dispatcher
 from dispatcher.assembly import MERGES
 from dispatcher.config import load_mapping
 from dispatcher.settings import Settings
 from fanmesh.runtime import heap, logs
-from bench.kit.stdin_closed import stdin_closed
 
 
 async def main() -> None:
@@ -26,7 +26,13 @@ async def main() -> None:
         {
             "version": 1,
             "workers": {"far": {"target": f"127.0.0.1:{worker}", "effect": "read"}},
-            "plans": {"bench": {"budget": {"latency": "1500ms"}, "branches": {name: {"worker": "far"} for name in names}}},
+            "plans": {
+                "bench": {
+                    "budget": {"latency": "1500ms"},
+                    "merge_reserve": "300ms",  # so that a remote aggregator on a machine under full load is not given up
+                    "branches": {name: {"worker": "far"} for name in names},
+                }
+            },
             "server": {
                 "listen": "127.0.0.1:0",
                 "metrics": None,

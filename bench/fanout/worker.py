@@ -5,8 +5,8 @@ import asyncio
 import grpc.aio
 import uvloop
 
-from fanmesh.v1 import payload_pb2, worker_pb2
 from bench.kit.stdin_closed import stdin_closed
+from fanmesh.v1 import payload_pb2, worker_pb2
 
 ANSWER = worker_pb2.ProcessResponse(
     output=payload_pb2.Payload(json='{"country":"DE","valid":true,"score":0.93,"tags":["a","b"]}'), confidence=0.9

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -22,23 +23,23 @@ class Process:
     """`with Process("bench.fanout.floor", port) as floor:`; the first line it printed is `said`."""
 
     def __init__(self, module: str, *arguments: object, env: Mapping[str, str] | None = None) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
         self._child = subprocess.Popen(
             [sys.executable, "-m", module, *map(str, arguments)],
             cwd=ROOT,
             env={**os.environ, **(env or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._log,
             text=True,
         )
         self.said = self.line()
-        while self.said.startswith("{"):  # a log line
-            self.said = self.line()
 
     def line(self) -> str:
         """The next line it prints; RuntimeError if it ends instead."""
         line = cast("IO[str]", self._child.stdout).readline()
         if not line:
-            raise RuntimeError(f"{self._child.args!r} ended with {self._child.wait()}")
+            raise RuntimeError(f"{self._child.args!r} ended with {self._child.wait()}:\n{self.log()}")
         return line.strip()
 
     def tell(self, line: str) -> None:
@@ -46,6 +47,10 @@ class Process:
         told = cast("IO[str]", self._child.stdin)
         told.write(f"{line}\n")
         told.flush()
+
+    def log(self) -> str:
+        """What it has logged so far."""
+        return os.pread(self._log.fileno(), 2**26, 0).decode(errors="replace")
 
     def cpu(self) -> float:
         """Seconds of CPU so far, user and system, in steps of a tick (10 ms)."""
@@ -63,3 +68,4 @@ class Process:
             self._child.kill()
             self._child.wait()
         cast("IO[str]", self._child.stdout).close()
+        self._log.close()

@@ -163,7 +163,7 @@ class LimitsShape(Section):
 
     part: Size = Field(default="1MiB", validate_default=True, description="One part of a streamed answer.")
     branch: Size = Field(default="8MiB", validate_default=True, description="All that one branch answers.")
-    reply: Size = Field(default="4MiB", validate_default=True, description="The merged result.")
+    reply: Size = Field(default="4MiB", validate_default=True, description="The merged result with its report.")
 
 
 class ServerShape(Section):

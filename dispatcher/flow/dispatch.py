@@ -31,10 +31,6 @@ async def dispatch(engine: Engine, catalogue: Catalogue, request: Request, watch
             reply = Reply(None, None, chosen)
             return reply
         plan, name = chosen
-        required = request.tightening.required
-        if required and (unknown := required - {node.id for node in plan.nodes}):
-            reply = Reply(None, None, _unknown_branches(plan.name, unknown))
-            return reply
         deadlines = divide(request.remaining, plan.latency, plan.merge_reserve, request.tightening.latency)
         run = Run(engine, plan, request, deadlines, watch)
         verdict, result = await run.ending()
@@ -53,13 +49,3 @@ async def dispatch(engine: Engine, catalogue: Catalogue, request: Request, watch
         if run is not None:
             run.release()
     return reply
-
-
-def _unknown_branches(plan: str, unknown: frozenset[str]) -> Refusal:
-    names = ", ".join(sorted(unknown))
-    return Refusal(
-        Code.INVALID_ARGUMENT,
-        "INPUT_INVALID",
-        f"accept.required: plan {plan} has no branch {names}",
-        (("field", "accept.required"),),
-    )

@@ -20,10 +20,17 @@ class Routed(NamedTuple):
 
 
 def route(catalogue: Catalogue, request: Request, observer: RequestObserver) -> Routed | Refusal:
-    """The plan for `request`. A route whose condition cannot be evaluated does not match.
+    """The plan for `request`, which must have the branches that the caller insists on.
 
-    Raises Malformed if a condition reads an input that is malformed.
+    A route whose condition cannot be evaluated does not match. Raises Malformed if one reads an input that is malformed.
     """
+    chosen = _chosen(catalogue, request, observer)
+    if isinstance(chosen, Refusal) or not request.tightening.required:
+        return chosen
+    return _without(chosen.plan, request.tightening.required) or chosen
+
+
+def _chosen(catalogue: Catalogue, request: Request, observer: RequestObserver) -> Routed | Refusal:
     if request.plan:
         plan = catalogue.plans.get(request.plan)
         return Routed(plan, "") if plan is not None else _unknown(request.plan, catalogue)
@@ -45,3 +52,10 @@ def _unknown(name: str, catalogue: Catalogue) -> Refusal:
     close = get_close_matches(name, catalogue.plans, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"plans: {', '.join(sorted(catalogue.plans))}"
     return Refusal(Code.NOT_FOUND, "PLAN_UNKNOWN", f"there is no plan {name!r}; {hint}", (("plan", name),))
+
+
+def _without(plan: Plan, required: frozenset[str]) -> Refusal | None:
+    if not (unknown := required - {node.id for node in plan.nodes}):
+        return None
+    message = f"accept.required: plan {plan.name} has no branch {', '.join(sorted(unknown))}"
+    return Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", message, (("field", "accept.required"),))

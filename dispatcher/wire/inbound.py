@@ -24,6 +24,8 @@ M = TypeVar("M", bound=Message)
 KINDS: Final = frozenset(kind.value for kind in Kind)
 CRITICALITIES: Final = frozenset({"CRITICAL", "SHEDDABLE"})
 
+MAX_REQUEST_ID: Final = 128
+
 TRAVELLING: Final = frozenset({"fanmesh-request-id", "fanmesh-criticality", "fanmesh-hops"})
 """Metadata of the caller that goes on to the workers."""
 
@@ -76,7 +78,7 @@ def request_of(
             raise Unacceptable("input.json", str(error)) from None
     remaining = call.time_remaining()
     headers = {key: told for key, told in call.metadata if key in TRAVELLING}
-    request_id = str(headers.get("fanmesh-request-id") or "") or urandom(16).hex()
+    request_id = _request_id(str(headers.get("fanmesh-request-id") or ""))
     return Request(
         id=request_id,
         plan=message.plan,
@@ -135,6 +137,13 @@ def _tightening(message: dispatcher_pb2.DispatchRequest) -> Tightening:
         raise Unacceptable("accept.min_coverage", f"{accept.min_coverage} is not in [0, 1]")
     latency = duration("budget.latency", budget.latency) if budget.HasField("latency") else 0
     return Tightening(latency or None, accept.min_success, accept.min_coverage, frozenset(accept.required))
+
+
+def _request_id(told: str) -> str:
+    """The caller's id, or one of ours. Every worker is sent it, and metadata has little room."""
+    if len(told) > MAX_REQUEST_ID:
+        raise Unacceptable("fanmesh-request-id", f"{len(told)} characters are more than {MAX_REQUEST_ID}")
+    return told or urandom(16).hex()
 
 
 def _hops(told: str) -> str:

@@ -190,7 +190,7 @@ class Oracle:
         return target is not None and self.coverage(self.fates) >= target
 
     def fix_grace(self) -> None:
-        """As a share of what remains, by (pending − lightest)/(allowed missing − lightest); fixed when coverage is first met."""
+        """As a share of what remains, by (pending − lightest)/(allowed missing − lightest); fixed when first covered."""
         target = self.target()
         if self.grace_at is not None or target is None or not self.covered():
             return

@@ -41,11 +41,11 @@ BRANCHES: Final = {
     "four": ("hangs", "one", "after", "two"),
     "five": ("fails", "hangs", "parts", "after", "one"),
 }
-"""`fails` always does; `hangs` is left behind at its soft timeout."""
+"""`fails` always does; `hangs` is left behind at its soft timeout; of `three` only the first answer is merged."""
 
 SOFT: Final = {"hangs": {"soft_timeout": "20ms"}}
 PLANS: Final = {
-    name: plan(*branches, budget="12s", merge_reserve="3s", **(SOFT if "hangs" in branches else {}))
+    name: plan(*branches, budget="12s", merge_reserve="3s", **(SOFT if "hangs" in branches else {"merge": "priority"}))
     for name, branches in BRANCHES.items()
 }
 
@@ -68,6 +68,17 @@ class Asked:
     def branches(self) -> tuple[str, ...]:
         """The branches of its plan."""
         return BRANCHES[self.plan]
+
+    @property
+    def merged(self) -> set[str]:
+        """Those that are in its result."""
+        return {"one"} if self.plan == "three" else {*ANSWER} & {*self.branches}
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """Its result, by branch."""
+        value: dict[str, Any] = json.loads(self.heard.response.result.json)
+        return {"one": value} if self.plan == "three" else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +185,8 @@ def test_every_request_is_answered(told: Told) -> None:
         report = one.heard.report
         assert (report.aggregator_mode, report.trace_id) == (mode, one.trace_id)
         assert report.completed_by == (CompletedBy.SOFT_TIMEOUT if "hangs" in one.branches else CompletedBy.ALL)
-        value = json.loads(one.heard.response.result.json)
-        assert value.keys() == ANSWER & set(one.branches)
-        assert value["one"] == {"n": one.number}
+        assert one.value.keys() == one.merged
+        assert one.value["one"] == {"n": one.number}
 
 
 def test_every_span_arrives_once_and_nothing_else(told: Told) -> None:
@@ -213,11 +223,11 @@ def test_no_span_has_a_foreign_parent(told: Told) -> None:
 
 
 def test_the_aggregator_links_to_every_merged_attempt(told: Told) -> None:
-    """Child of the request, linked to the attempts in the result, and not to those that failed or were left behind."""
+    """Child of the request, linked to the attempts in its result: not to those that failed, were left, or lost to another."""
     for one in told.sampled:
         trace = told.trace(one)
         assert trace.merge.parent_id == trace.request.span_id
-        merged = [trace.branches[branch] for branch in one.branches if branch in ANSWER]
+        merged = [trace.branches[branch] for branch in one.merged]
         assert sorted(trace.merge.links) == sorted((one.trace_id, span.span_id) for span in merged)
         assert {span.span_id for span in merged} == {row.span_id for row in one.heard.report.branches if row.merged}
 
@@ -249,7 +259,7 @@ def test_a_worker_is_told_of_its_own_attempt_or_of_the_unsampled_caller(told: To
     """Sampled: the context names the attempt's span. Not sampled: it is the client's, so that nobody begins a trace."""
     for one in told.asked:
         if "after" in one.branches:
-            seen = json.loads(one.heard.response.result.json)["after"]
+            seen = one.value["after"]
             if one.sampled:
                 assert seen == f"00-{one.trace_id}-{one.heard.row('after').span_id}-{one.traceparent[-2:]}"
             else:

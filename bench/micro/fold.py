@@ -1,13 +1,10 @@
-"""What the fold costs per branch: µs of CPU from Start to Result for N unary branches, all answering. Should be flat in N.
-
-The best of many short runs, since everything else on the machine can only add to it.
-"""
+"""What the fold costs per branch: from Start to Result for N unary branches, all answering. Should be flat in N."""
 
 from __future__ import annotations
 
-from time import perf_counter
-
 from aggregator.engine.fold import Fold
+from bench.kit.best import best
+from bench.kit.plans import WIDTHS
 from fanmesh.model.completion import CompletionRule
 from fanmesh.model.events import Alarm, Change, End, Event, FoldNode, Happening, Start
 from fanmesh.model.merge import MergeSpec
@@ -29,27 +26,19 @@ def log(branches: int, merge: str, *, soft: bool) -> list[Event]:
     return [*events, Event(len(events) + 1, 1_000 * MS, Alarm(AlarmKind.STOP))]
 
 
-def best(events: list[Event], rounds: int = 200, batch: int = 10) -> float:
-    """Seconds for one fold of the log: the best batch."""
-    found = float("inf")
-    for _ in range(rounds):
-        began = perf_counter()
-        for _ in range(batch):
-            fold = Fold()
-            for event in events:
-                fold.apply(event)
-        found = min(found, (perf_counter() - began) / batch)
-    return found
+def fold(events: list[Event]) -> None:
+    """From Start to Result."""
+    one = Fold()
+    for event in events:
+        one.apply(event)
 
 
-def main() -> None:
-    """Print one line per merge and N."""
-    print(f"{'merge':12} {'soft':5} {'N':>3} {'µs/request':>11} {'µs/branch':>10}")
+def figures() -> dict[str, dict[str, float]]:
+    """µs per branch, by merge and number of branches."""
+    out: dict[str, dict[str, float]] = {}
     for merge, soft in (("collect", False), ("collect", True), ("deep_merge", False)):
-        for branches in (5, 10, 50):
-            took = best(log(branches, merge, soft=soft)) * 1e6
-            print(f"{merge:12} {soft!s:5} {branches:3} {took:11.1f} {took / branches:10.2f}")
-
-
-if __name__ == "__main__":
-    main()
+        row = out[f"fold, {merge}{', softs' if soft else ''}"] = {}
+        for branches in WIDTHS:
+            events = log(branches, merge, soft=soft)
+            row[str(branches)] = best(lambda events=events: fold(events)) / branches  # type: ignore[misc]  # a default argument binds
+    return out

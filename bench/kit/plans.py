@@ -1,0 +1,77 @@
+"""The engine of a dispatcher process with everything on but the network: the channel answers at once, from memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from dispatcher.assembly import MERGES, assemble
+from dispatcher.config import Config, load_mapping
+from dispatcher.flow.dispatch import dispatch
+from dispatcher.flow.ports import Engine, Reply
+from dispatcher.flow.reaper import TaskReaper
+from dispatcher.model.limits import Limits
+from dispatcher.model.request import Request, Trace
+from dispatcher.wire.journal import Journal
+from dispatcher.wire.measures import Measures
+from dispatcher.wire.observers import combine
+from dispatcher.wire.spans import Spans
+from dispatcher.wire.worker_call import GrpcEndpoint
+from fanmesh.payload import Box
+from fanmesh.runtime.clock import LoopClock
+from fanmesh.runtime.logs import logger
+from fanmesh.runtime.tracing import OFF
+from fanmesh.transport import port
+from fanmesh.v1 import payload_pb2, worker_pb2
+
+WIDTHS: Final = (5, 10, 50)
+UNSAMPLED: Final = Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
+INPUT: Final = '{"name":"Ada Lovelace","phone":"+49 30 123456","email":"ada@example.com","ip":"192.0.2.1","amount":1250.5}'
+ANSWER: Final = worker_pb2.ProcessResponse(
+    output=payload_pb2.Payload(json='{"country":"DE","valid":true,"score":0.93,"tags":["a","b"]}'), confidence=0.9
+).SerializeToString()
+
+
+class Instant:
+    """A channel whose peer answers in the next turn of the loop."""
+
+    address = "127.0.0.1:1"
+
+    def ready(self) -> bool:
+        """Always."""
+        return True
+
+    async def unary(self, _path: str, _request: bytes, *, timeout: float | None, metadata: port.Metadata) -> port.Reply:  # noqa: ASYNC109, ARG002  (the port's)
+        """Answer."""
+        await asyncio.sleep(0)
+        return port.Reply(ANSWER, ())
+
+
+def config(branches: int) -> Config:
+    """A plan `bench` of that many plain branches."""
+    names = [f"b{number}" for number in range(branches)]
+    plan = {"budget": {"latency": "1500ms"}, "branches": {name: {"worker": "far"} for name in names}}
+    workers = {"far": {"target": "127.0.0.1:1", "effect": "read"}}
+    return load_mapping({"version": 1, "workers": workers, "plans": {"bench": plan}}, MERGES)
+
+
+class Bench:
+    """An engine and a request to give it, again and again. To be made while the loop runs."""
+
+    def __init__(self, branches: int) -> None:
+        self._clock = LoopClock(asyncio.get_running_loop())
+        endpoints = (GrpcEndpoint(Instant(), self._clock, Limits()),)  # type: ignore[arg-type]  # as much of a channel as is called
+        measures = Measures(lambda: 0, lambda: "v")
+        self.engine: Engine = assemble(
+            clock=self._clock,
+            endpoints=lambda _worker: endpoints,
+            observer=combine(measures, Spans(OFF, self._clock.now), Journal(logger("bench"))),
+            reaper=TaskReaper(),
+        )
+        self._catalogue = config(branches).catalogue
+        self._input = payload_pb2.Payload(json=INPUT)
+
+    async def request(self) -> Reply:
+        """One request, from the parsed message to the reply."""
+        asked = Request("0123", "bench", Box(self._input), self._clock.now(), trace=UNSAMPLED)
+        return await dispatch(self.engine, self._catalogue, asked)
