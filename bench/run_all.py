@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench import tables
 from bench.fanout import run as fanout
 from bench.micro import run as micro
 
@@ -10,6 +11,7 @@ def main() -> None:
     """Small things first: they tell within seconds whether something is broken."""
     micro.main()
     fanout.main()
+    tables.main()
 
 
 if __name__ == "__main__":

@@ -64,8 +64,8 @@ def parse(text: str | bytes) -> JsonValue:
     plain_digits = raw.translate(_TABLE)
     if _LONG in plain_digits:
         return walk(json.loads(raw))
-    if plain_digits.count(b"[") > DEPTH:
-        _check_depth(value)
+    if plain_digits.count(b"[") > DEPTH and _too_deep(value):
+        raise PayloadError(f"nested deeper than {DEPTH} levels")
     return value
 
 
@@ -75,7 +75,7 @@ def encode(obj: object) -> bytes:
         raw = orjson.dumps(obj, default=_expand)
     except (TypeError, ValueError, RecursionError):
         return orjson.dumps(walk(obj))  # names the place, or mends keys
-    if b"null" in raw or raw.count(b"[") + raw.count(b"{") > DEPTH:
+    if b"null" in raw or (raw.count(b"[") + raw.count(b"{") > DEPTH and _too_deep(orjson.loads(raw))):
         return orjson.dumps(walk(obj))
     return raw
 
@@ -195,10 +195,10 @@ def _text(text: str) -> str:
     return str(text)
 
 
-def _check_depth(value: JsonValue) -> None:
+def _too_deep(value: JsonValue) -> bool:
     level: list[Any] = [value]
     for _ in range(DEPTH):
         level = [c for x in level for c in (x.values() if type(x) is dict else x) if type(c) is dict or type(c) is list]
         if not level:
-            return
-    raise PayloadError(f"nested deeper than {DEPTH} levels")
+            return False
+    return True

@@ -44,7 +44,7 @@ async def main() -> None:
     """Serve on a free port until stdin closes. Arguments: the worker's port, the number of branches."""
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{sys.argv[1]}")
     server = grpc.aio.server()
-    stub = worker_pb2_grpc.WorkerServiceStub(channel)
+    stub = worker_pb2_grpc.WorkerServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
     dispatcher_pb2_grpc.add_DispatcherServiceServicer_to_server(Floor(stub, int(sys.argv[2])), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -1,6 +1,6 @@
-"""Keep 32 requests in flight for some seconds. A closed loop: the question is CPU per request, not how a queue grows.
+"""Keep some requests in flight for some seconds. A closed loop: the question is CPU per request, not how a queue grows.
 
-Arguments: port, plan, seconds, traced (0 or 1). Prints JSON: requests, seconds, p50 and p99 in ms, failures.
+Arguments: port, plan, seconds, traced (0 or 1), requests in flight. Prints JSON: requests, seconds, p50 and p99 in ms, failures.
 """
 
 import asyncio
@@ -13,13 +13,12 @@ import uvloop
 
 from fanmesh.v1 import dispatcher_pb2, payload_pb2
 
-IN_FLIGHT = 32
 INPUT = '{"name":"Ada Lovelace","phone":"+49 30 123456","email":"ada@example.com","ip":"192.0.2.1","amount":1250.5}'
 
 
 async def main() -> None:
     """Warm up for a second, then measure."""
-    port, plan, seconds, traced = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4] == "1"
+    port, plan, seconds, traced, in_flight = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4] == "1", int(sys.argv[5])
     request = dispatcher_pb2.DispatchRequest(plan=plan, input=payload_pb2.Payload(json=INPUT)).SerializeToString()
     flags = "01" if traced else "00"
     metadata = (("traceparent", f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"),)
@@ -40,7 +39,7 @@ async def main() -> None:
                         failures += 1
                     seen.append(time.perf_counter() - began)
 
-            await asyncio.gather(*(slot() for _ in range(IN_FLIGHT)))
+            await asyncio.gather(*(slot() for _ in range(in_flight)))
             return sorted(seen)
 
         await drive(1.0)

@@ -24,7 +24,14 @@ from bench.kit.results import write
 
 WIDTHS = (1, 5, 10, 50)
 FLOOR = "floor"
+
+
 FELL_BACK = "merged here instead of in the aggregator"  # as the dispatcher logs it
+
+
+def in_flight(width: int) -> int:
+    """Requests at a time: 32, but no more than 160 calls, or a queue of seconds would be measured instead of a fan-out."""
+    return min(32, max(4, 160 // width))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +60,9 @@ def subjects(width: int, worker: Process, endpoint: str, stack: ExitStack) -> li
     ]
 
 
-def measure(subject: Subject, seconds: float) -> dict[str, float]:
+def measure(subject: Subject, seconds: float, at_once: int) -> dict[str, float]:
     """One round of one subject."""
-    with Process("bench.fanout.load", subject.process.said, "bench", seconds, int(subject.traced)) as load:
+    with Process("bench.fanout.load", subject.process.said, "bench", seconds, int(subject.traced), at_once) as load:
         merger = subject.merger
         fallbacks0 = subject.process.log().count(FELL_BACK)
         dispatcher0, merger0 = subject.process.cpu(), merger.cpu() if merger else 0.0
@@ -81,7 +88,7 @@ def rounds(width: int, count: int, seconds: float, endpoint: str) -> Iterator[di
         worker = stack.enter_context(Process("bench.fanout.worker"))
         running = subjects(width, worker, endpoint, stack)
         for _ in range(count):
-            yield {subject.name: measure(subject, seconds) for subject in running}
+            yield {subject.name: measure(subject, seconds, in_flight(width)) for subject in running}
 
 
 def medians(seen: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
@@ -115,7 +122,8 @@ def main() -> None:
                 spread = f"({one['ratio_min']:.2f}–{one['ratio_max']:.2f})"
                 print(
                     f"{width:3} {name:18} {one['cpu_ms']:8.3f} {one['ratio']:6.2f} {spread:>12} "
-                    f"{one['aggregator_cpu_ms']:9.3f} {one['fell_back']:9.1%} {one['per_s']:6.0f} {one['p50_ms']:6.1f} {one['p99_ms']:7.1f}",
+                    f"{one['aggregator_cpu_ms']:9.3f} {one['fell_back']:9.1%} {one['per_s']:6.0f} "
+                    f"{one['p50_ms']:6.1f} {one['p99_ms']:7.1f}",
                     flush=True,
                 )
     if not asked.only:

@@ -33,4 +33,13 @@ def write(name: str, figures: object) -> Path:
 
 def read(name: str) -> Any:
     """The figures that were kept last."""
-    return json.loads((RESULTS / f"{name}.json").read_text())["figures"]
+    return _kept(name)["figures"]
+
+
+def machine_of(name: str) -> Any:
+    """Where they were measured."""
+    return _kept(name)["machine"]
+
+
+def _kept(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text())

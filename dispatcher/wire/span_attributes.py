@@ -17,6 +17,7 @@ from fanmesh.model.states import AttemptKind, BranchReason, BranchState
 from fanmesh.runtime.tracing import Attribute
 
 KINDS: Final = {kind: kind.name.lower() for kind in AttemptKind}
+OK: Final = Code.OK.name  # read once: on Python 3.11 a member's name is two calls, and every attempt has one
 UNARY_METHOD: Final = "fanmesh.v1.WorkerService/Process"
 STREAM_METHOD: Final = "fanmesh.v1.WorkerService/ProcessStream"
 
@@ -30,7 +31,7 @@ def code_of(outcome: Outcome | None) -> str:
     """The gRPC code of an outcome; none = we cancelled it."""
     match outcome:
         case Success():
-            return Code.OK.name
+            return OK
         case Fault():
             return outcome.code.name
         case None:

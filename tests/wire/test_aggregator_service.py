@@ -252,7 +252,9 @@ async def test_a_dispatcher_that_has_gone_frees_everything() -> None:
         await until(lambda: service.streams == 1, "the stream to be there")
         await duplex.aclose()
         await until(lambda: service.streams == 0, "the stream to be freed")
-        assert not [task for task in asyncio.all_tasks() if "AggregatorService" in repr(task.get_coro())]
+        await until(
+            lambda: not any("AggregatorService" in repr(task.get_coro()) for task in asyncio.all_tasks()), "its tasks to end"
+        )
 
 
 @pytest.mark.asyncio

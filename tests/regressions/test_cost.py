@@ -1,0 +1,79 @@
+"""What a request costs, counted and not timed: the same on every machine, however busy it is."""
+
+import asyncio
+import gc
+import sys
+from types import FrameType
+from typing import Any
+
+import uvloop
+
+from bench.kit.plans import Bench
+from dispatcher.flow.ports import Reply
+from dispatcher.wire.outbound import response_of
+from fanmesh.payload import Kind
+
+NARROW, WIDE = 10, 50
+
+CALLS_PER_BRANCH = 113
+CALLS_PER_REQUEST = 143
+"""Python functions entered, the loop's and the weak set's of asyncio among them: as counted on 3.11 (where each
+resumed coroutine counts, too), and a twentieth more."""
+
+
+def answered(reply: Reply) -> None:
+    response, refusal = response_of(reply, Kind.JSON, 2**22)
+    assert refusal is None
+    assert response.report.complete
+    response.SerializeToString()
+
+
+async def calls(branches: int) -> int:
+    """Python functions entered by one request, from the parsed message to the bytes of the reply."""
+    bench, entered = Bench(branches), 0
+
+    def count(_frame: FrameType, event: str, _argument: Any) -> None:
+        nonlocal entered
+        entered += event == "call"
+
+    for _ in range(3):  # caches
+        answered(await bench.request())
+    sys.setprofile(count)
+    try:
+        answered(await bench.request())
+    finally:
+        sys.setprofile(None)
+    return entered
+
+
+def run(work: Any) -> Any:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def test_a_branch_and_a_request_enter_no_more_functions_than_they_did() -> None:
+    """What is added to the path of every branch is added knowingly: by raising a number here."""
+    narrow, wide = run(calls(NARROW)), run(calls(WIDE))
+    per_branch = (wide - narrow) / (WIDE - NARROW)
+    assert per_branch <= CALLS_PER_BRANCH
+    assert narrow - NARROW * per_branch <= CALLS_PER_REQUEST
+
+
+async def garbage(branches: int) -> int:
+    """Objects that one request leaves to the garbage collector."""
+    bench = Bench(branches)
+    answered(await bench.request())
+    await asyncio.sleep(0)  # the last callbacks of its tasks
+    gc.collect()
+    gc.disable()
+    try:
+        answered(await bench.request())
+        await asyncio.sleep(0)
+        return gc.collect()
+    finally:
+        gc.enable()
+
+
+def test_a_request_that_everyone_answered_leaves_nothing_to_the_garbage_collector() -> None:
+    """It dies by reference counting: finding it as one large cycle took a twentieth of the dispatcher's CPU."""
+    assert run(garbage(WIDE)) == 0
