@@ -21,6 +21,7 @@ STYLES = {
 def draw(figures: dict[str, Any]) -> None:
     """Write docs/bench/fanout.svg."""
     mpl.rcParams["svg.hashsalt"] = "fanmesh"  # the same figures, the same file
+    mpl.rcParams["svg.fonttype"] = "none"
     widths = [int(width) for width in figures]
     at = range(len(widths))
     fig, axes = plt.subplots(figsize=(7, 4))
@@ -38,7 +39,7 @@ def draw(figures: dict[str, Any]) -> None:
     axes.set_xlabel("branches")
     axes.set_ylabel("CPU per request of the dispatcher, ratio")
     axes.set_ylim(bottom=0.9)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     fig.tight_layout()
     fig.savefig(DRAWN / "fanout.svg", metadata={"Date": None})
     plt.close(fig)

@@ -1,6 +1,7 @@
 """Keep some requests in flight for some seconds. A closed loop: the question is CPU per request, not how a queue grows.
 
-Arguments: port, plan, seconds, traced (0 or 1), requests in flight. Prints JSON: requests, seconds, p50 and p99 in ms, failures.
+Arguments: port, plan, seconds, traced (0 or 1), requests in flight. Prints JSON:
+requests, seconds, p50 and p99 in ms, failures.
 """
 
 import asyncio

@@ -47,7 +47,7 @@ async def naive(hang: Multi) -> None:
 async def owned(hang: Multi) -> None:
     """Await the call behind a shield; on the way out cancel the core call alone and drain it."""
     call = hang(b"")
-    response = call._call_response  # noqa: SLF001 - the private task is what the probe is about
+    response = call._call_response
     try:
         await asyncio.shield(response)
     finally:

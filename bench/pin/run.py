@@ -110,9 +110,7 @@ def summary(rounds: list[dict[str, float]], reference: list[dict[str, float]]) -
     """Return the median of each figure, and of its ratio to the reference of the same round."""
     return {
         "median": {f: round(statistics.median(r[f] for r in rounds), 3) for f in FIGURES},
-        "ratio": {
-            f: round(statistics.median(r[f] / s[f] for r, s in zip(rounds, reference, strict=True)), 3) for f in FIGURES
-        },
+        "ratio": {f: round(statistics.median(r[f] / s[f] for r, s in zip(rounds, reference, strict=True)), 3) for f in FIGURES},
         "cpu_ms_rounds": [round(r["cpu_ms"], 3) for r in rounds],
     }
 

@@ -118,3 +118,15 @@ def test_cleared() -> None:
     alarms.clear()
     alarms.arm()
     assert (clock.live, drain(alarms, 1000, all_of_now=True)) == ([], [])
+
+
+def test_after_the_end_nobody_is_told() -> None:
+    """What is added to alarms that were cleared may still fire a timer, and tells nobody: their owner is gone."""
+    clock, told = Clock(), []
+    alarms = Alarms(clock, lambda: told.append(1))
+    alarms.clear()
+    alarms.add(STOP)
+    alarms.arm()
+    [(_, fire, _)] = clock.asked
+    fire()
+    assert not told

@@ -93,6 +93,13 @@ def test_the_depth_limit_counts_levels_and_not_brackets() -> None:
     assert encode(parse(deep)) == deep.encode()
 
 
+def test_a_value_one_level_too_deep_is_not_written() -> None:
+    """What `parse` would refuse is not sent either."""
+    deep = parse("[" * DEPTH + "]" * DEPTH)
+    with pytest.raises(PayloadError, match="nested deeper than 100 levels"):
+        encode([deep])
+
+
 @pytest.mark.parametrize(
     ("obj", "value"),
     [
