@@ -6,6 +6,7 @@ Two classes and not one generated from the other: what differs is the calling, w
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import closing
 from typing import Any, Self
 
 from typing_extensions import TypeVar
@@ -212,14 +213,16 @@ class Client:
         message = codec.stream_request(inner, emit, min_interval)
         last: DispatchResponse | None = None
         try:
-            for raw in self._channel.stream(
+            events = self._channel.stream(
                 codec.DISPATCH_STREAM, message.SerializeToString(), timeout=timeout, metadata=codec.metadata(metadata)
-            ):
-                match codec.stream_event(raw):
-                    case DispatchResponse() as last:
-                        pass
-                    case event:
-                        yield event
+            )
+            with closing(events):  # at once, and not when somebody collects it
+                for raw in events:
+                    match codec.stream_event(raw):
+                        case DispatchResponse() as last:
+                            pass
+                        case event:
+                            yield event
         except RpcError as e:
             raise codec.failure(e, codec.report_in(last) if last is not None else None) from None
         if last is None:

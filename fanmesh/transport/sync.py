@@ -6,7 +6,7 @@ it, and programs that use it usually have no loop and want none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, Final
 
 import grpc
@@ -35,8 +35,8 @@ class SyncChannel:
             raise self._error(e, started, timeout) from None
         return Reply(response, call.trailing_metadata() or ())
 
-    def stream(self, path: str, request: bytes, *, timeout: float | None = None, metadata: Metadata = ()) -> Iterator[bytes]:
-        """One request, many answers. Leaving the iterator early cancels the call at the peer."""
+    def stream(self, path: str, request: bytes, *, timeout: float | None = None, metadata: Metadata = ()) -> Generator[bytes]:
+        """One request, many answers. Closing the generator cancels the call at the peer."""
         started = self._begin(timeout)
         call = self._channel.unary_stream(path)(request, timeout=timeout, metadata=tuple(metadata))
         try:

@@ -97,14 +97,15 @@ class _Dispatcher:
         self.outer = dispatcher_pb2.DispatchStreamRequest.FromString(raw)
         events = dispatcher_pb2.DispatchStreamResponse
         coverage = to_coverage(COVERAGE)
-        yield events(seq=1, snapshot=from_value({"country": "FR"}), coverage=coverage).SerializeToString()
-        yield events(seq=2, branch=to_branch(ROWS[1]), coverage=coverage).SerializeToString()
+        try:  # a caller that goes after the first event may be noticed while the second is sent
+            yield events(seq=1, snapshot=from_value({"country": "FR"}), coverage=coverage).SerializeToString()
+            yield events(seq=2, branch=to_branch(ROWS[1]), coverage=coverage).SerializeToString()
+            if self.outer.request.plan == "hangs":
+                await asyncio.get_running_loop().create_future()
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.set()
+            raise
         match self.outer.request.plan:
-            case "hangs":
-                try:
-                    await asyncio.get_running_loop().create_future()
-                finally:
-                    self.cancelled.set()
             case "ends":
                 return
             case "odd":
