@@ -77,6 +77,7 @@ def dump(value: object, *, flow: bool) -> str:
     yaml.default_flow_style = flow
     yaml.sort_base_mapping_type_on_output = False
     yaml.allow_unicode = True
+    yaml.representer.ignore_aliases = lambda _: True  # it would put the anchor of a one-pair map on the map's key
     stream = io.StringIO()
     yaml.dump(value, stream)
     return stream.getvalue()
