@@ -11,6 +11,6 @@ import os
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("full", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("unit", settings.get_profile("full"), max_examples=25)  # `make unit`: the inner loop
+settings.register_profile("unit", settings.get_profile("full"), max_examples=10)  # `make unit`: the inner loop
 settings.register_profile("ci", settings.get_profile("full"), derandomize=True, print_blob=True)  # a red run can be repeated
 settings.load_profile("ci" if os.environ.get("CI") else "full")

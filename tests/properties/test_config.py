@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from aggregator.engine.merges import compile_merge, merge_schema
 from dispatcher.config import Config, ConfigErrors, MergeCatalogue, load_mapping, load_text
+from tests.kit.effort import tries
 
 MERGES = MergeCatalogue(compile_merge, merge_schema())
 
@@ -99,7 +100,7 @@ def content(config: Config) -> object:
 
 
 @given(configurations(), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_a_configuration_survives_being_written_and_read(mapping: dict[str, Any], flow: bool) -> None:  # noqa: FBT001
     """The same plans come from the mapping and from its YAML, in block and in flow style, down to the version."""
     assert content(load_text(dump(mapping, flow=flow), filename="f", merges=MERGES)) == content(load_mapping(mapping, MERGES))
@@ -129,7 +130,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES | st.text(max_size=6), max_size=25), st.sampled_from(["", " ", "\n"]))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 def test_garbage_ends_in_config_errors(pieces: list[str], between: str) -> None:
     """No text makes loading raise anything else."""
     accepts_or_explains(between.join(pieces))
@@ -151,14 +152,14 @@ VALUES = st.sampled_from(
 @given(
     st.recursive(VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5), max_leaves=20)
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=tries(250), deadline=None)
 def test_well_formed_nonsense_ends_in_config_errors(value: object) -> None:
     """The right keys in the wrong places, with values of the wrong kind."""
     accepts_or_explains(dump(value, flow=True))
 
 
 @given(configurations(), st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=tries(120), deadline=None)
 def test_a_damaged_configuration_ends_in_config_errors_or_loads(mapping: dict[str, Any], data: st.DataObject) -> None:
     """One place of a valid configuration replaced by anything."""
     node: Any = mapping

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanmesh.expr import EvalError, ExprError, Scope, compile_condition, compile_template
+from tests.kit.effort import tries
 
 ATTRIBUTES = ("task", "risk", "user")
 BRANCHES = ("small", "geo", "rates")
@@ -89,7 +90,7 @@ def test_no_data_raises(value: object) -> None:
 
 
 @given(conditions)
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 def test_reads_are_exactly_what_is_read(condition: tuple[str, set[str], set[str]]) -> None:
     """Reads are found however they are nested, and look-alikes in strings and macros are not; unbound data decides it."""
     source, attributes, branches = condition

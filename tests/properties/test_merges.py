@@ -14,6 +14,7 @@ from aggregator.engine.merges import Merge, MergeInput, compile_merge
 from aggregator.engine.rules import Rule
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.values import JsonValue, Value
+from tests.kit.effort import tries
 
 BRANCHES = ("a", "b", "c", "d")
 SPECS = [
@@ -75,7 +76,7 @@ def _containers(value: Value) -> set[int]:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.kind} {spec.options or ''}")
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(data=st.data())
 def test_arrival_decides_nothing(spec: MergeSpec, data: st.DataObject) -> None:
     """The same inputs in any order and with any arrival: the same value to the bit, conflicts and ids."""
@@ -89,7 +90,7 @@ def test_arrival_decides_nothing(spec: MergeSpec, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("spec", [*SPECS, MergeSpec("first")], ids=lambda spec: f"{spec.kind} {spec.options or ''}")
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(data=st.data())
 def test_inputs_are_neither_changed_nor_shared(spec: MergeSpec, data: st.DataObject) -> None:
     """Whoever changes a result changes nothing else."""
@@ -104,7 +105,7 @@ def test_inputs_are_neither_changed_nor_shared(spec: MergeSpec, data: st.DataObj
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.kind} {spec.options or ''}")
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(data=st.data())
 def test_a_default_never_overwrites_and_never_conflicts(spec: MergeSpec, data: st.DataObject) -> None:
     """With defaults added, every conflict and every real field is as it was without them."""

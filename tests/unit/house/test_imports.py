@@ -100,6 +100,7 @@ def test_this_tree_keeps_every_contract() -> None:
     assert f"Contracts: {len(CONTRACTS)} kept, 0 broken" in said, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sin", SINS, ids=lambda sin: sin.file)
 def test_a_forbidden_import_breaks_its_contract(confession: dict[str, str], sin: Sin) -> None:
     """One forbidden import is enough, and the linter names the module that has it."""
