@@ -1,36 +1,15 @@
-"""`fanmesh dev` and the quick start: starting, following files, and ending without a trace."""
+"""`fanmesh dev`: starting, following files, and ending without a trace."""
 
 from __future__ import annotations
 
-import re
 import signal
-import socket
 from pathlib import Path
 
 import pytest
 
-from tests.kit.commands import ADA, dev, fanmesh, free_ports, gone, project, running
+from tests.kit.commands import ADA, dev, free_ports, gone, project
 
 pytestmark = pytest.mark.slow
-
-
-def test_the_quick_start_typed_exactly(tmp_path: Path) -> None:
-    """Three commands on the default ports, and the answer that the documentation shows."""
-    for port in (50050, 50051, 50052, 9464):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                pytest.skip(f"port {port} is taken on this machine")
-    assert fanmesh("init", "hello", cwd=tmp_path).returncode == 0
-    with running("dev", cwd=tmp_path / "hello") as program:
-        program.until("Ctrl-C ends everything")
-        done = fanmesh("call", "greet", "-d", ADA, cwd=tmp_path)
-        assert done.returncode == 3, done.stderr
-        header, _axis, first, second, *_, answer = done.stdout.splitlines()
-        assert re.match(r"PARTIAL  \d+ ms  coverage 0\.50  by SOFT_TIMEOUT", header)
-        assert re.match(r"  ● hello  .* ms  ok", first)
-        assert re.match(r"  ◌ slow .* CANCELLED/SOFT_TIMEOUT", second)
-        assert answer == '{"hello": {"text": "Hi Ada"}}'
-        assert program.end() == 0
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
