@@ -16,7 +16,7 @@ from dispatcher.flow.ports import AggregationSession, Deliver
 from dispatcher.flow.reaper import TaskReaper
 from dispatcher.settings import Settings
 from dispatcher.wire.aggregator_remote import RemoteAggregator
-from dispatcher.wire.endpoints import Endpoints
+from dispatcher.wire.endpoints import Endpoints, Found
 from dispatcher.wire.explain import explainer
 from dispatcher.wire.journal import Journal
 from dispatcher.wire.measures import Measures
@@ -52,6 +52,7 @@ class Dispatcher:
         self._lag = LoopLag(self._clock.now)
         self.measures = Measures(lambda: self._lag.worst, lambda: self.config.version)
         self._endpoints = Endpoints(self._transport, self._clock, config.server.limits)
+        self._closing: set[asyncio.Future[None]] = set()
         self._remote: RemoteAggregator | None = None
         self._server: Server | None = None
         self._metrics: Endpoint | None = None
@@ -67,7 +68,7 @@ class Dispatcher:
         return self._metrics.port if self._metrics is not None else 0
 
     async def start(self) -> None:
-        """Bind, connect, serve. Workers that are not there yet are logged, and found later. OSError if an address is taken.
+        """Bind, connect, serve. Workers that do not answer yet are logged. OSError if an address is taken.
 
         Binding comes first: who has taken the port should be heard before, not after, waiting for workers.
         """
@@ -93,15 +94,18 @@ class Dispatcher:
         if (metrics := self.settings.metrics or server.metrics) is not None:
             host, _, port = metrics.rpartition(":")
             self._metrics = expose(Families(self.measures.families), host, int(port))
-        await self._connect(self.config)
+        self._endpoints.use(await self._connect(self.config))
         self._lag.start()
         await self._server.start()
         self._log.info("serving", port=self.port, metrics=self.metrics_port, config=self.config.version)
 
     async def reload(self, config: Config) -> None:
         """Let new requests run by `config`; those in flight keep theirs. Addresses of `server:` change only with a restart."""
-        await self._connect(config)
-        self.config = config
+        found = await self._connect(config)
+        self.config = config  # and its endpoints, in the same step: no request sees one without the other
+        for channel in self._endpoints.use(found):
+            self._closing.add(closing := asyncio.ensure_future(channel.close(seconds(config.server.drain))))
+            closing.add_done_callback(self._closing.discard)
         self._log.info("reloaded", config=config.version)
 
     async def stop(self) -> None:
@@ -113,20 +117,23 @@ class Dispatcher:
             self._log.warning("cancelled branches have not ended", count=left)
         if self._remote is not None:
             await self._remote.aclose()
+        for closing in tuple(self._closing):
+            closing.cancel()
         await self._endpoints.aclose()
         loop = asyncio.get_running_loop()
         if self._metrics is not None:
             await loop.run_in_executor(None, self._metrics.close)
         await loop.run_in_executor(None, self._recorder.close)
 
-    async def _connect(self, config: Config) -> None:
-        unknown = await self._endpoints.open(config.catalogue.workers.values())
+    async def _connect(self, config: Config) -> Found:
+        found, unknown = await self._endpoints.find(config.catalogue.workers.values())
         aggregator = asyncio.ensure_future(self._reach_aggregator())
         for name in unknown:
             self._log.warning("worker has no address", worker=name, target=config.catalogue.workers[name].target)
-        for address in await self._endpoints.wait_ready(self.settings.ready_within):
+        for address in await self._endpoints.wait_ready(found, self.settings.ready_within):
             self._log.warning("worker is not there yet", address=address)
         await aggregator
+        return found
 
     async def _reach_aggregator(self) -> None:
         if self._remote is not None and not await self._remote.channel.wait_ready(self.settings.ready_within):

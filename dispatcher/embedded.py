@@ -25,7 +25,7 @@ from dispatcher.wire.spans import Spans, trace_of
 from dispatcher.wire.view import View
 from fanmesh.model.report import BranchReport
 from fanmesh.model.states import EmitMode
-from fanmesh.model.times import SECOND
+from fanmesh.model.times import SECOND, nanoseconds
 from fanmesh.payload import Box, adapt, plain
 from fanmesh.result import Accept, BranchEvent, Final, Result, Snapshot, Update
 from fanmesh.runtime import ambient, telemetry
@@ -73,7 +73,7 @@ class Fanmesh:
         self._reaper = TaskReaper()
 
     async def __aenter__(self) -> Self:
-        """Connect to the workers that are not local; those that are not there yet are found later."""
+        """Connect to the workers that are not local; those that do not answer yet are connected to later."""
         clock = LoopClock(asyncio.get_running_loop())
         self._recorder = telemetry.start("fanmesh")
         self._endpoints = Endpoints(GrpcTransport(), clock, self.config.server.limits)
@@ -163,7 +163,7 @@ class Fanmesh:
             input=Box.of(plain(data)),
             arrived=engine.clock.now(),
             attributes=dict(attributes or {}),
-            remaining=None if timeout is None else round(timeout * SECOND),
+            remaining=nanoseconds("timeout", timeout),
             tightening=Tightening(None, floor.min_success or 0, floor.min_coverage or 0.0, frozenset(floor.required)),
             trace=trace_of(ambient.headers().items(), self._recorder),
         )

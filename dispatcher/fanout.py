@@ -22,12 +22,10 @@ from dispatcher.wire.observers import Nobody
 from fanmesh.model.completion import CompletionRule
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Success
-from fanmesh.model.times import SECOND
+from fanmesh.model.times import nanoseconds
 from fanmesh.payload import Box
 from fanmesh.result import Result
 from fanmesh.runtime.clock import LoopClock
-
-_reaper = TaskReaper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class _Call:
         except Fault as fault:
             self.error = fault
             return fault
-        except Exception as error:  # noqa: BLE001  (whatever a branch raises is that branch's failure, as with gather)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a branch raises is its failure, as with gather)
             self.error = error
             return Fault(FaultKind.WORKER_ERROR, Code.UNKNOWN, f"{type(error).__name__}: {error}", origin=Origin.LOCAL)
         return Success(None)
@@ -74,17 +72,17 @@ async def fanout(
     """Run every coroutine function at once and return what there is in time.
 
     `timeout` seconds for all (default 10); after `soft` seconds those that are not `required` are no longer waited for. Raises
-    DispatchFailed if a required one is missing or fewer than `min_success` answered; it carries the report. Cancelling it
-    cancels all. ValueError if a required branch does not exist.
+    DispatchFailed if a required one is missing or fewer than `min_success` answered; it carries the report, and its cause is
+    what the first of them raised. Cancelling it cancels all. ValueError if a required branch does not exist.
     """
     if unknown := set(required) - set(branches):
         raise ValueError(f"required: no branch {', '.join(sorted(unknown))}; there are {', '.join(branches)}")
     calls = {name: _Call(name, function) for name, function in branches.items()}
-    late = None if soft is None else round(soft * SECOND)
+    late = nanoseconds("soft", soft)
     plan = Plan(
         "fanout",
         tuple(Node(name, Worker(name), required=name in required, soft=late) for name in branches),
-        latency=None if timeout is None else round(timeout * SECOND),
+        latency=nanoseconds("timeout", timeout),
         merge_reserve=0,
         completion=CompletionRule(min_success=min_success),
     )
@@ -93,13 +91,14 @@ async def fanout(
         clock=clock,
         endpoints=lambda name: (calls[name],),
         observer=Nobody(),
-        reaper=_reaper,
+        reaper=TaskReaper(),
     )
     request = Request(uuid.uuid4().hex, plan.name, Box.of(None), clock.now())
     reply = await dispatch(engine, Catalogue({plan.name: plan}, {}), request)
     errors = {name: call.error for name, call in calls.items() if call.error is not None}
     if reply.refusal is not None:
-        raise failed(reply.refusal, reply.report)
+        first = next((errors[name] for name in (*required, *branches) if name in errors), None)
+        raise failed(reply.refusal, reply.report) from first
     if reply.report is None:
         raise AssertionError("a reply without a refusal has a report")
     merged = {row.branch: calls[row.branch].returned for row in reply.report.branches if row.merged}

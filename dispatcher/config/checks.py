@@ -78,6 +78,10 @@ def _unused(shape: FileShape, local: Iterable[str], parsed: Parsed) -> None:
     if parsed.cut or any(problem.severity == "error" for problem in parsed.problems):
         return  # it may be meant where something is wrong
     used = {branch.worker or name for plan in shape.plans.values() for name, branch in plan.branches.items()}
+    for name in local:
+        if name not in used and name not in shape.workers:
+            known = {*used, *shape.workers}
+            parsed.complain(("workers",), f"the local worker {name!r} is none of this configuration{near(name, known)}")
     for name in shape.workers:
         if name not in used and name not in local:
             parsed.complain(("workers", name), "no plan uses this worker", warning=True, at_key=True)

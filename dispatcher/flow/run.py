@@ -115,6 +115,8 @@ class Run:
 
     def _begin(self) -> None:
         """Decide every `if`, log the start, and send what is to run."""
+        if self.plan.maps_output:
+            _ = self.request.input.value  # an `output` may read it: if it is malformed, that is known before anything is sent
         fates = [fate_of(run, self._engine) for run in self.runs]  # all before the first send
         start = start_event(self.plan, self.request, self.deadlines)
         self._set_plan_alarms(start)
@@ -140,7 +142,7 @@ class Run:
     def _spawn(self, run: BranchRun) -> None:
         sink: BranchSink | NoSink = NO_SINK
         if run.node.worker.streams:
-            sink = self._sinks[run.index] = BranchSink(run, self._engine.accumulator(), self._part)
+            sink = self._sinks[run.index] = BranchSink(run, self._engine.accumulator(), self._part, self._wanted)
         task = self._loop.create_task(self._engine.branch(run, sink))
         self._tasks[run.index] = task
         task.add_done_callback(partial(self._task_done, run))
@@ -165,12 +167,14 @@ class Run:
         if self._watch is not None:
             self._show(self._watch, run, now)
 
+    def _wanted(self, run: BranchRun) -> bool:
+        """Whether anybody waits for the branch's parts. Asked for each: a local stream may leave the timer no turn."""
+        self._catch_up(self._engine.clock.now())
+        return self.verdict is None and not self._ended_seq[run.index]
+
     def _part(self, run: BranchRun, attempt: Attempt, part: Part) -> asyncio.Future[None] | None:
-        """A part that fits, from a branch that is still wanted."""
+        """A part that fits, from a branch that is wanted."""
         now = self._engine.clock.now()
-        self._catch_up(now)
-        if self.verdict is not None or self._ended_seq[run.index]:
-            return None
         span_id, flags = _span_of(run, attempt)
         number = attempt.parts - 1
         what = PartArrived(run.node.id, attempt.number, number, part.replace, part.value, part.confidence, span_id, flags)
@@ -191,8 +195,6 @@ class Run:
         if isinstance(outcome, Fault) and outcome.kind is FaultKind.LOCAL_TIMEOUT:
             return  # the transport's clock runs ahead of ours: the alarm, due within milliseconds, ends the branch
         sink = self._sinks.get(run.index)
-        if sink is not None:
-            outcome = sink.completed(outcome)
         run.outcome = outcome
         self._end(run, now - self.request.arrived, *ending_of(outcome), streamed=sink is not None and sink.keeps(outcome))
         self._alarms.arm()
@@ -317,8 +319,11 @@ class Run:
         return any(at < now or (by_time and at == now) for at in due)
 
     def _cancel(self, branches: range | list[int]) -> None:
-        """Cancel these branches where they still run. Nobody waits for them: the reaper owns them until they have ended."""
-        running = [task for i in branches if (task := self._tasks[i]) is not None and not task.done()]
+        """Cancel these branches where they still run. Nobody waits for them: the reaper owns them until they have ended.
+
+        Once each: a second cancellation would cut the clean-up that the first one began.
+        """
+        running = [task for i in branches if (task := self._tasks[i]) is not None and not (task.done() or task.cancelling())]
         for task in running:
             task.cancel()
         if running:
@@ -335,6 +340,7 @@ class Run:
             if task is None or task.done():
                 run.attempts.clear()
         self._tasks.clear()
+        self._sinks.clear()
 
     def _abandon(self) -> None:
         """The caller has gone, or the owner has failed: nothing more is spent."""

@@ -17,7 +17,6 @@ from dispatcher.layers.types import Attempt, BranchRun, Gate
 from dispatcher.model.reading import Reading, Unreadable
 from fanmesh.model.fault import Fault, FaultKind
 from fanmesh.model.outcome import Outcome, Part, Success
-from fanmesh.model.states import BranchState
 
 Forward: TypeAlias = Callable[[BranchRun, Attempt, Part], "asyncio.Future[None] | None"]
 
@@ -25,10 +24,11 @@ Forward: TypeAlias = Callable[[BranchRun, Attempt, Part], "asyncio.Future[None] 
 class BranchSink:
     """The sink of one branch."""
 
-    __slots__ = ("_attempt", "_forward", "_held", "_parts", "_run")
+    __slots__ = ("_attempt", "_forward", "_held", "_parts", "_run", "_wanted")
 
-    def __init__(self, run: BranchRun, parts: Accumulator, forward: Forward) -> None:
+    def __init__(self, run: BranchRun, parts: Accumulator, forward: Forward, wanted: Callable[[BranchRun], bool]) -> None:
         self._run = run
+        self._wanted = wanted
         self._forward = forward
         self._parts = parts
         self._attempt: Attempt | None = None
@@ -36,7 +36,7 @@ class BranchSink:
 
     def part(self, part: Part, attempt: Attempt) -> Gate | asyncio.Future[None] | Fault:
         """Take a part of `attempt`."""
-        if self._run.state is not BranchState.PENDING:
+        if not self._wanted(self._run):
             return Gate.STOP
         try:
             self._parts.add(attempt.number, part.seq, replace=part.replace, value=part.value)
@@ -75,6 +75,10 @@ class BranchSink:
 
 class NoSink:
     """The sink of a unary branch."""
+
+    def completed(self, outcome: Outcome) -> Outcome:
+        """Nothing was streamed."""
+        return outcome
 
     def part(self, part: Part, attempt: Attempt) -> Gate | asyncio.Future[None] | Fault:
         """A unary call has no parts."""

@@ -21,6 +21,8 @@ def shape(call: AttemptCall) -> AttemptCall:
 
     async def shaped(attempt: Attempt, sink: Sink) -> Outcome:
         outcome = await call(attempt, sink)
+        if attempt.parts:
+            return sink.completed(outcome)
         if not isinstance(outcome, Success) or outcome.streamed:
             return outcome
         run = attempt.run

@@ -37,6 +37,10 @@ class Sink(Protocol):
         """Take a part. A future: await it before the next read (back-pressure). A fault: the part cannot be used."""
         ...
 
+    def completed(self, outcome: Outcome) -> Outcome:
+        """The outcome of a stream that has ended: its whole must fit the plan as a unary answer must."""
+        ...
+
 
 class BranchRun:
     """One branch of one request while it runs. Owned by flow; layers read it and add attempts.

@@ -92,6 +92,7 @@ class Plan:
     accepts: Accepts = _accept_any
     fold_nodes: tuple[FoldNode, ...] = field(init=False)
     longest_soft: int = field(init=False)
+    maps_output: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Work out what every request would otherwise work out again."""
@@ -99,6 +100,7 @@ class Plan:
             FoldNode(n.id, n.weight, n.required, None if n.required else n.soft, n.if_missing, n.default) for n in self.nodes
         )
         object.__setattr__(self, "fold_nodes", fold)
+        object.__setattr__(self, "maps_output", any(n.output is not None for n in self.nodes))
         object.__setattr__(self, "longest_soft", max((n.soft or 0 for n in self.nodes), default=0))
 
     @property

@@ -16,7 +16,7 @@ from dispatcher.policies.failover import Failover, FallBack, Phase, Wait, Why
 from dispatcher.wire.aggregator_embedded import EmbeddedSession
 from dispatcher.wire.backlog import Backlog
 from fanmesh.eventlog import AGGREGATE, Ack, LogError, decode_answer, encode_event
-from fanmesh.model.events import Event, PartArrived, Result, Start, Verdict
+from fanmesh.model.events import Effect, Event, PartArrived, Result, Start, Verdict
 from fanmesh.model.states import AggregatorMode
 from fanmesh.model.times import seconds
 from fanmesh.payload import PayloadError
@@ -127,6 +127,7 @@ class RemoteSession:
     def abort(self) -> None:
         """End the stream now."""
         self._conclude()
+        self._deliver = _unwanted
         if self._task is not None:
             self._leave(self._task)
 
@@ -188,7 +189,8 @@ class RemoteSession:
                 self._deliver(verdict)
             case Result() as result:
                 self._conclude()
-                self._deliver(result)
+                deliver, self._deliver = self._deliver, _unwanted  # the owner is let go: it holds this session, too
+                deliver(result)
             case effect:
                 self._deliver(effect)
 
@@ -250,3 +252,7 @@ class RemoteSession:
             for room in waiting:
                 if not room.done():
                     room.set_result(None)
+
+
+def _unwanted(_effect: Effect) -> None:
+    """Nobody listens any more."""

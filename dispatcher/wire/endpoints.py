@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from dispatcher.flow.ports import Clock
 from dispatcher.layers.pick import Endpoint
@@ -18,6 +18,9 @@ from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Worker
 from dispatcher.wire.worker_call import GrpcEndpoint
 from fanmesh.transport.port import Channel, ChannelOptions, Transport
+
+Found: TypeAlias = dict[str, tuple[Endpoint, ...]]
+"""Endpoints by worker."""
 
 READY_WITHIN: Final = 10.0
 """Seconds that start-up waits for workers before it serves without them."""
@@ -31,7 +34,7 @@ class Endpoints:
         self._clock = clock
         self._limits = limits
         self._channels: dict[str, Channel] = {}
-        self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self._endpoints: Found = {}
         self._local: set[str] = set()
 
     def of(self, worker: str) -> Sequence[Endpoint]:
@@ -44,16 +47,36 @@ class Endpoints:
         self._endpoints[worker] = (endpoint,)
 
     async def open(self, workers: Iterable[Worker]) -> list[str]:
-        """Resolve, and make a channel for each new address. Returns the names of workers without an address."""
-        remote = [worker for worker in workers if worker.name not in self._local]
-        found = await asyncio.gather(*(addresses_of(worker) for worker in remote))
-        for worker, addresses in zip(remote, found, strict=True):
-            self._endpoints[worker.name] = tuple(self._endpoint(address) for address in addresses)
-        return [worker.name for worker, addresses in zip(remote, found, strict=True) if not addresses]
+        """Resolve and connect for the first time. Returns the names of workers without an address."""
+        found, unknown = await self.find(workers)
+        self.use(found)
+        return unknown
 
-    async def wait_ready(self, within: float = READY_WITHIN) -> list[str]:
-        """Connect everywhere; the addresses that are not connected after `within` seconds."""
-        channels = list(self._channels.values())
+    async def find(self, workers: Iterable[Worker]) -> tuple[Found, list[str]]:
+        """Resolve, and make channels for new addresses; nobody uses them before `use`.
+
+        Returns the endpoints by worker, and the names of workers without an address. A worker whose name cannot be resolved now
+        keeps the addresses that it has.
+        """
+        remote = [worker for worker in workers if worker.name not in self._local]
+        addresses = await asyncio.gather(*(addresses_of(worker) for worker in remote))
+        found: Found = {}
+        for worker, theirs in zip(remote, addresses, strict=True):
+            fresh = tuple(self._endpoint(address) for address in theirs)
+            found[worker.name] = fresh or self._endpoints.get(worker.name, ())
+        return found, [name for name, endpoints in found.items() if not endpoints]
+
+    def use(self, found: Found) -> list[Channel]:
+        """Let new attempts go to these; returns the channels that nobody goes to any more."""
+        local = {name: endpoints for name, endpoints in self._endpoints.items() if name in self._local}
+        self._endpoints = {**found, **local}
+        wanted = {endpoint.address for endpoints in found.values() for endpoint in endpoints}
+        return [self._channels.pop(address) for address in set(self._channels) - wanted]
+
+    async def wait_ready(self, found: Found, within: float = READY_WITHIN) -> list[str]:
+        """Connect to these; the addresses that are not connected after `within` seconds."""
+        wanted = {endpoint.address for endpoints in found.values() for endpoint in endpoints}
+        channels = [channel for address, channel in self._channels.items() if address in wanted]
         ready = await asyncio.gather(*(channel.wait_ready(within) for channel in channels))
         return [channel.address for channel, up in zip(channels, ready, strict=True) if not up]
 
@@ -79,7 +102,7 @@ async def addresses_of(worker: Worker) -> list[str]:
     host, _, port = target.removeprefix("dns:").removeprefix("///").removeprefix("ipv4:").removeprefix("ipv6:").rpartition(":")
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for a label that no name may have
         return []
     return distinct([str(sockaddr[0]) for _, _, _, _, sockaddr in found], int(port))
 

@@ -7,7 +7,7 @@ closed set of faults, so that a plan cannot tell where its workers run.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from dispatcher.flow.ports import Clock
 from dispatcher.layers.types import Attempt, Gate, Sink
@@ -16,9 +16,13 @@ from fanmesh.model.outcome import Outcome, Part, Success
 from fanmesh.model.times import seconds
 from fanmesh.model.values import Opaque
 from fanmesh.payload import plain
+from fanmesh.runtime.clock import sleep
 from fanmesh.workers.calling import answer, parts, to_json
 from fanmesh.workers.context import Context
 from fanmesh.workers.declaring import Replace, Worker
+
+PARTS_A_TURN: Final = 64
+"""A generator that never waits would keep the loop, and every other branch, until its end."""
 
 
 class LocalEndpoint:
@@ -64,6 +68,8 @@ class LocalEndpoint:
                     case asyncio.Future() as room:
                         await room
                 count += 1
+                if count % PARTS_A_TURN == 0:
+                    await sleep(0)
         except Fault as fault:
             if not count:
                 raise

@@ -70,7 +70,10 @@ class GrpcEndpoint:
         return _success(message, value, None, NOTHING, None)
 
     async def _stream(self, attempt: Attempt, sink: Sink, left: float) -> Outcome:
-        stream = self._channel.stream(PROCESS_STREAM, request_bytes(attempt), timeout=left, metadata=metadata_of(attempt))
+        try:
+            stream = self._channel.stream(PROCESS_STREAM, request_bytes(attempt), timeout=left, metadata=metadata_of(attempt))
+        except RpcError as error:
+            return fault_of(error, self._clock.now(), attempt.run.deadline, 0)
         total = count = 0
         last = Success(None)
         try:

@@ -45,6 +45,6 @@ def at_exclusion(reason: BranchReason, *, must: bool) -> BranchState:
 
 def with_default(state: BranchState, reason: BranchReason, if_missing: IfMissing) -> BranchState:
     """`state`, or DEFAULTED where a default stands in. The reason is kept by the caller."""
-    if if_missing is IfMissing.USE and state not in SATISFIES and reason not in NO_DEFAULT:
+    if if_missing is IfMissing.USE and state not in (*SATISFIES, S.PENDING) and reason not in NO_DEFAULT:
         return S.DEFAULTED
     return state

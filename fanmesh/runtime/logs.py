@@ -27,6 +27,10 @@ COMMON: Final[tuple[Processor, ...]] = (
 )
 
 
+TRACEBACKS: Final = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+"""Without local variables, which both renderers print by default: a worker's are the caller's payload."""
+
+
 def configure(stream: TextIO | None = None) -> None:
     """Set up logging for this process, which must be ours: it replaces the root logger's handlers.
 
@@ -38,9 +42,9 @@ def configure(stream: TextIO | None = None) -> None:
     form = environ.choice("FANMESH_LOG_FORMAT", "auto", FORMATS)
     pretty = out.isatty() if form == "auto" else form == "console"
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if pretty
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(sort_keys=False)]
+        else [TRACEBACKS, structlog.processors.JSONRenderer(sort_keys=False)]
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(

@@ -33,6 +33,10 @@ class _Later:
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    def __getattr__(self, name: str) -> Any:
+        """There is no Lab yet: say where there is one."""
+        raise RuntimeError(f"lab.{name}: a Lab exists only inside an `async def` test, while its virtual loop runs")
+
 
 @pytest.fixture
 def lab(request: pytest.FixtureRequest) -> Lab:
@@ -48,14 +52,14 @@ def lab(request: pytest.FixtureRequest) -> Lab:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a coroutine test that has a Lab; leave every other test alone."""
     laters = {name: value for name, value in pyfuncitem.funcargs.items() if isinstance(value, _Later)}
-    if not laters or not inspect.iscoroutinefunction(pyfuncitem.obj):
+    test: Callable[..., Any] = inspect.unwrap(pyfuncitem.obj)  # asyncio plugins in auto mode have put a wrapper around it
+    if not laters or not inspect.iscoroutinefunction(test):
         return None
     from fanmesh.testing.lab import Lab  # noqa: PLC0415  (only tests with a Lab pay for the engine's import)
     from fanmesh.testing.loop import run_virtual  # noqa: PLC0415
 
     wanted = pyfuncitem._fixtureinfo.argnames  # noqa: SLF001  (pytest's own runner reads it there)
     arguments = {name: pyfuncitem.funcargs[name] for name in wanted}
-    test: Callable[..., Any] = pyfuncitem.obj
 
     async def run() -> None:
         labs = {name: Lab(later.config) for name, later in laters.items()}

@@ -48,7 +48,7 @@ def failing_well(worker: Worker[Any], ctx: Context) -> Iterator[None]:
     except (asyncio.CancelledError, GeneratorExit):
         ctx.cancelled = True
         raise
-    except Exception as e:
+    except (Exception, SystemExit) as e:  # a worker that calls sys.exit() means itself, not the process it shares
         _log.exception("worker %s failed", worker.name)
         raise Fault.internal(type(e).__name__) from e
 
@@ -63,9 +63,19 @@ async def answer(worker: Worker[Any], value: Value, ctx: Context) -> Any:
         case Answers.IN_THREAD:
             with failing_well(worker, ctx):
                 run = contextvars.copy_context().run
-                return await asyncio.get_running_loop().run_in_executor(_pool, run, worker.invoke, data, ctx)
+                return await asyncio.get_running_loop().run_in_executor(_pool, run, _in_thread, worker, data, ctx)
         case Answers.IN_PARTS:
             return await _whole(worker, data, ctx)
+
+
+def _in_thread(worker: Worker[Any], data: Any, ctx: Context) -> Any:
+    """Call the function; what asyncio cannot carry out of a thread comes as what it can."""
+    try:
+        return worker.invoke(data, ctx)
+    except StopIteration as e:  # a future cannot hold it, and would never be done
+        raise RuntimeError("StopIteration") from e
+    except SystemExit as e:  # the loop would end the process
+        raise RuntimeError("SystemExit") from e
 
 
 async def parts(worker: Worker[Any], value: Value, ctx: Context) -> AsyncGenerator[Any]:

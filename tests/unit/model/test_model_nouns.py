@@ -98,8 +98,8 @@ def test_a_verdict_ends_what_has_not_ended(
 @pytest.mark.parametrize("state", S)
 @pytest.mark.parametrize("reason", R)
 def test_defaults_stand_in_only_where_something_is_missing(state: BranchState, reason: BranchReason) -> None:
-    """Never for a success, never where the plan or completion left the branch out, never unless asked for."""
-    missing = state not in (S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED)
+    """Never for a success or a branch that still runs, nor where it was left out on purpose, nor unless asked for."""
+    missing = state not in (S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED, S.PENDING)
     wanted = reason not in (R.CONDITION, R.ROLLOUT, R.COMPLETION_MET, R.CALLER_GONE, R.LATE)
     assert with_default(state, reason, IfMissing.USE) is (S.DEFAULTED if missing and wanted else state)
     assert with_default(state, reason, IfMissing.SKIP) is state
