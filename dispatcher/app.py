@@ -34,6 +34,9 @@ from fanmesh.transport.port import Server, Transport
 
 DEFAULTS: Final = Settings()
 
+SILENT: Final = 1.0
+"""Seconds of waiting for workers that are not worth a line."""
+
 REAP_WITHIN: Final = 2.0
 """Seconds that a stop waits for cancelled branches after the last reply."""
 
@@ -130,7 +133,10 @@ class Dispatcher:
         aggregator = asyncio.ensure_future(self._reach_aggregator())
         for name in unknown:
             self._log.warning("worker has no address", worker=name, target=config.catalogue.workers[name].target)
-        for address in await self._endpoints.wait_ready(found, self.settings.ready_within):
+        if late := await self._endpoints.wait_ready(found, min(SILENT, self.settings.ready_within)):
+            self._log.info("waiting for workers", addresses=late)
+            late = await self._endpoints.wait_ready(found, max(0.0, self.settings.ready_within - SILENT))
+        for address in late:
             self._log.warning("worker is not there yet", address=address)
         await aggregator
         return found

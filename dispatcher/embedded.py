@@ -40,7 +40,10 @@ Local = Mapping[str, Worker[Any] | Callable[..., Any]]
 
 
 class Fanmesh:
-    """An engine in this process. Use it as an async context manager; it belongs to the loop that enters it."""
+    """An engine in this process. Use it as an async context manager; it belongs to the loop that enters it.
+
+    Leave it when its dispatches have ended: it does not wait for them, nor cancel what its callers still await.
+    """
 
     def __init__(self, *plans: Plan, local: Local | None = None) -> None:
         """Plans written in Python; every worker in them is one of `local`. Raises ConfigErrors with all that is wrong."""
@@ -124,6 +127,8 @@ class Fanmesh:
     ) -> AsyncIterator[Update[T]]:
         """Run a plan and yield snapshots or branch events, and the reply as the last event. Closing it cancels the request."""
         engine = self._running()
+        if emit is EmitMode.DELTA:
+            raise ValueError("emit: DELTA is not supported by this version; SNAPSHOT is")
         request = self._request(engine, plan, input, timeout, attributes, accept)
         request.emit, request.min_interval = emit, round(min_interval * SECOND)
         view = View(emit, request.min_interval, engine.clock)
@@ -157,6 +162,8 @@ class Fanmesh:
                 f"attributes: {', '.join(sorted(unknown))} not declared; declared: {', '.join(declared) or 'none'}"
             )
         floor = accept or Accept()
+        if not 0.0 <= (floor.min_coverage or 0.0) <= 1.0 or (floor.min_success or 0) < 0:
+            raise ValueError(f"accept: min_coverage is in [0, 1] and min_success ≥ 0, not {floor}")
         return Request(
             id=uuid.uuid4().hex,
             plan=plan,

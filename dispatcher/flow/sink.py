@@ -82,4 +82,5 @@ class NoSink:
 
     def part(self, part: Part, attempt: Attempt) -> Gate | asyncio.Future[None] | Fault:
         """A unary call has no parts."""
-        raise AssertionError(f"a part from the unary worker of {attempt.run.node.id}: {part}")
+        worker = attempt.run.node.worker.name
+        raise AssertionError(f"a part from worker {worker}, which does not stream: add `stream: true` to it ({part})")

@@ -148,6 +148,8 @@ class Lab:
             aggregate=aggregate,
         )
         self._requests = 0
+        self._misuses: list[AssertionError] = []
+        loop.set_exception_handler(self._defect)
 
     def worker(self, name: str) -> FakeWorker:
         """The fake worker of this name; KeyError names those there are."""
@@ -169,7 +171,8 @@ class Lab:
     ) -> LabResult:
         """Run a request. A plan that does not accept the outcome is a result with a `code`, not an exception.
 
-        Raises LookupError if there is no such plan, or no route matches.
+        Raises LookupError if there is no such plan, or no route matches; AssertionError if a worker has no script, or plays a
+        stream although it does not stream.
         """
         self._requests += 1
         began = self.clock.now()
@@ -186,9 +189,19 @@ class Lab:
         reply = await dispatch(self._engine, self.config.catalogue, request, watch)
         elapsed = self.clock.now() - began
         await self.settle()
+        if self._misuses:
+            raise self._misuses.pop(0)
         if reply.report is None:
             raise LookupError(reply.refusal.message if reply.refusal is not None else "no plan ran")
         return LabResult(reply.value, reply.report, reply.refusal, elapsed)
+
+    def _defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A defect of a worker or a layer is a failed branch, as in production; a Lab that is used wrongly fails the test."""
+        match context.get("exception"):
+            case AssertionError() as misuse:
+                self._misuses.append(misuse)
+            case _:
+                loop.default_exception_handler(context)
 
     async def settle(self) -> None:
         """Let everything happen that needs no time: cancellations arrive."""

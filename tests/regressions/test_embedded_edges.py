@@ -14,7 +14,7 @@ from dispatcher.config import ConfigErrors
 from dispatcher.embedded import Branch, Fanmesh, Plan, fanout
 from fanmesh.model.fault import Code
 from fanmesh.model.states import BranchReason, BranchState, EmitMode
-from fanmesh.result import BranchEvent, DispatchFailed
+from fanmesh.result import Accept, BranchEvent, DispatchFailed
 from fanmesh.runtime.clock import sleep
 
 pytestmark = pytest.mark.asyncio
@@ -105,6 +105,15 @@ async def test_a_local_worker_that_nobody_knows_is_refused_by_name() -> None:
     text = 'version: 1\nworkers: {geo: {target: "h:1", effect: read}}\nplans: {p: {branches: {geo: {}}}}\n'
     with pytest.raises(ConfigErrors, match=r"'goe' is none of this configuration \(did you mean 'geo'"):
         Fanmesh.from_text(text, local={"goe": quick})
+
+
+async def test_what_a_server_refuses_is_refused_here_too() -> None:
+    """By name, and before anything runs."""
+    async with Fanmesh(Plan("p", {"quick": Branch()}), local={"quick": quick}) as mesh:
+        with pytest.raises(ValueError, match="min_coverage"):
+            await mesh.dispatch("p", {}, accept=Accept(min_coverage=2.0))
+        with pytest.raises(ValueError, match="DELTA"):
+            await anext(mesh.stream("p", {}, emit=EmitMode.DELTA))
 
 
 async def test_a_failed_fanout_has_the_cause() -> None:

@@ -16,6 +16,14 @@ async def test_it(lab):
     lab.worker("geo").plays(ends({"a": 1}))
     assert (await lab.dispatch("p", {})).complete
 
+async def test_a_worker_without_a_script_fails_the_test(lab):
+    try:
+        await lab.dispatch("p", {})
+    except AssertionError as error:
+        assert "geo has no script" in str(error)
+    else:
+        raise RuntimeError
+
 def test_without_a_loop(lab):
     try:
         lab.worker("geo")
@@ -37,4 +45,4 @@ def test_a_lab_in_either_mode(tmp_path: Path, mode: str) -> None:
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout
