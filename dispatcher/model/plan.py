@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import NamedTuple, TypeAlias
 
+from dispatcher.model.policy import NO_LIMIT, NONE, FaultRule, LimitRule, Policy
 from dispatcher.model.reading import Condition, Mapping
 from fanmesh.model.completion import CompletionRule, Until
 from fanmesh.model.events import FoldNode
@@ -34,8 +35,9 @@ class Effect(Enum):
 class Worker:
     """Who answers. `target` is empty for a local coroutine.
 
-    `endpoints`: fixed addresses; empty = resolve the target. `attributes`: names of those the worker may see.
-    `streams`: it is called by ProcessStream and answers in parts.
+    `endpoints`: fixed addresses; empty = resolve the target. `opaque`: the target is one endpoint, whatever stands behind it.
+    `attributes`: names of those the worker may see. `streams`: it is called by ProcessStream and answers in parts.
+    `idempotent`: calling a write twice is as good as calling it once.
     """
 
     name: str
@@ -44,6 +46,16 @@ class Worker:
     endpoints: tuple[str, ...] = ()
     streams: bool = False
     attributes: tuple[str, ...] = ()
+    opaque: bool = False
+    idempotent: bool = False
+    policy: Policy = NONE
+    limit: LimitRule = NO_LIMIT
+    faults: FaultRule | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call that was sent may be made again."""
+        return self.idempotent or self.effect is Effect.READ
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,13 @@ class FaultKind(Enum):
     STREAM_BROKEN = "stream_broken"  # a stream failed after parts had arrived
     CANCELLED = "cancelled"  # we stopped it ourselves
     NO_TIME = "no_time"  # too little was left to start
+    BREAKER_OPEN = "breaker_open"  # every endpoint's breaker is open
+    OVERLOADED = "overloaded"  # a limit of ours is reached, and the queue is full
+    RATE_LIMITED = "rate_limited"  # every endpoint has had its calls per second
+
+
+REFUSALS = frozenset({FaultKind.BREAKER_OPEN, FaultKind.OVERLOADED, FaultKind.RATE_LIMITED})
+"""Kinds that are our own refusal: nothing was sent, and no attempt was made."""
 
 
 @unique
