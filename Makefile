@@ -95,4 +95,4 @@ docs-check: .venv/.dev ## docs/configuration.md says what the schema says
 	@$(BIN)/python scripts/gen_configuration_doc.py --check
 
 clean: ## Remove the environment and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov dist build
+	rm -rf .venv .venv-grpcio .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov dist build

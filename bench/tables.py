@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.kit.results import DRAWN, machine_of, read
+from bench.payoff import told
 
-SHOWN = ("embedded", "embedded, traced", "remote", "remote, traced")
+SHOWN = ("no policies", "all policies", "all policies, traced", "remote", "remote, traced")
 
 
 def lines() -> Iterator[str]:
@@ -44,6 +45,7 @@ def lines() -> Iterator[str]:
     for name, by_width in micro.items():
         costs = [f"{by_width[width]:.1f}" if width in by_width else "" for width in ("1", "5", "10", "50")]
         yield f"| {name} | {' | '.join(costs)} |"
+    yield from told.lines()
 
 
 def main() -> None:

@@ -14,20 +14,29 @@ from dispatcher.assembly import assemble, embedded
 from dispatcher.config import EMBEDDED, Config
 from dispatcher.flow.ports import AggregationSession, Deliver
 from dispatcher.flow.reaper import TaskReaper
+from dispatcher.policies.books import Books
 from dispatcher.settings import Settings
 from dispatcher.wire.aggregator_remote import RemoteAggregator
+from dispatcher.wire.answering import Serving
+from dispatcher.wire.as_worker import AsWorker, both
+from dispatcher.wire.book_measures import BookMeasures
+from dispatcher.wire.door import Door, Signals
 from dispatcher.wire.endpoints import Endpoints, Found
 from dispatcher.wire.explain import explainer
 from dispatcher.wire.journal import Journal
 from dispatcher.wire.measures import Measures
 from dispatcher.wire.observers import combine
-from dispatcher.wire.servicer import DispatcherService, Serving
+from dispatcher.wire.replays import Replays
+from dispatcher.wire.servicer import DispatcherService
 from dispatcher.wire.spans import Spans, trace_of
+from dispatcher.wire.watching import Nudge
 from fanmesh.model.times import seconds
 from fanmesh.runtime import telemetry
 from fanmesh.runtime.clock import LoopClock
+from fanmesh.runtime.clock import uniform as random_uniform
 from fanmesh.runtime.lag import LoopLag
 from fanmesh.runtime.logs import logger
+from fanmesh.runtime.memory import Memory
 from fanmesh.runtime.metrics import Endpoint, Families, expose
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import Server, Transport
@@ -42,10 +51,20 @@ REAP_WITHIN: Final = 2.0
 
 
 class Dispatcher:
-    """One dispatcher process. `start` serves, `stop` drains. To be made while the loop runs."""
+    """One dispatcher process. `start` serves, `stop` drains. To be made while the loop runs.
 
-    def __init__(self, config: Config, settings: Settings = DEFAULTS, transport: Transport | None = None) -> None:
+    `uniform` gives the random numbers of the policies, in [0, 1), to those who want them to be always the same.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        settings: Settings = DEFAULTS,
+        transport: Transport | None = None,
+        uniform: Callable[[], float] | None = None,
+    ) -> None:
         self.config = config
+        self._uniform = uniform or random_uniform
         self.settings = settings
         self.reaper = TaskReaper()
         self._transport = transport or GrpcTransport()
@@ -53,9 +72,21 @@ class Dispatcher:
         self._log = logger("dispatcher")
         self._recorder = telemetry.start("fanmesh-dispatcher")
         self._lag = LoopLag(self._clock.now)
+        self._memory = Memory(self._clock.now)
+        self.books = Books()
         self.measures = Measures(lambda: self._lag.worst, lambda: self.config.version)
-        self._endpoints = Endpoints(self._transport, self._clock, config.server.limits)
-        self._closing: set[asyncio.Future[None]] = set()
+        self._endpoints = Endpoints(
+            self._transport,
+            self._clock,
+            config.server.limits,
+            drain=lambda: self.config.server.drain,
+            dropped=self.books.drop,
+        )
+        self.door = Door(
+            lambda: self.config.server.overload,
+            Signals(self._clock.now, lambda: self._lag.recent, lambda: self._memory.used, random_uniform),
+        )
+        self.replays = Replays(lambda: self.config.server.idempotency, self._clock.now, self.reaper)
         self._remote: RemoteAggregator | None = None
         self._server: Server | None = None
         self._metrics: Endpoint | None = None
@@ -76,27 +107,34 @@ class Dispatcher:
         Binding comes first: who has taken the port should be heard before, not after, waiting for workers.
         """
         server = self.config.server
-        observer = combine(self.measures, Spans(self._recorder, self._clock.now), Journal(self._log))
+        observer = combine(
+            self.measures, Spans(self._recorder, self._clock.now), Journal(self._log), Nudge(self._endpoints.nudge)
+        )
         engine = assemble(
             clock=self._clock,
             endpoints=self._endpoints.of,
             observer=observer,
             reaper=self.reaper,
             aggregate=self._aggregator(server.aggregator),
+            books=self.books,
+            stage=self.door.stage,
+            uniform=self._uniform,
         )
-        service = DispatcherService(
-            Serving(
-                engine=engine,
-                catalogue=lambda: self.config.catalogue,
-                trace=lambda metadata: trace_of(metadata, self._recorder),
-                explain=explainer(engine, self._endpoints.of),
-                limits=server.limits,
-            )
+        serving = Serving(
+            engine=engine,
+            catalogue=lambda: self.config.catalogue,
+            trace=lambda metadata: trace_of(metadata, self._recorder),
+            explain=explainer(engine, self._endpoints.of),
+            limits=server.limits,
+            door=self.door,
+            replays=self.replays,
         )
-        self._server = self._transport.server(self.settings.listen or server.listen, service.routes())
+        routes = both(DispatcherService(serving).routes(), AsWorker(serving).routes())
+        self._server = self._transport.server(self.settings.listen or server.listen, routes)
         if (metrics := self.settings.metrics or server.metrics) is not None:
             host, _, port = metrics.rpartition(":")
-            self._metrics = expose(Families(self.measures.families), host, int(port))
+            books = BookMeasures(self.books, lambda: self.config.catalogue.workers, self._clock.now)
+            self._metrics = expose(Families((*self.measures.families, *self.door.families, *books.families)), host, int(port))
         self._endpoints.use(await self._connect(self.config))
         self._lag.start()
         await self._server.start()
@@ -106,9 +144,7 @@ class Dispatcher:
         """Let new requests run by `config`; those in flight keep theirs. Addresses of `server:` change only with a restart."""
         found = await self._connect(config)
         self.config = config  # and its endpoints, in the same step: no request sees one without the other
-        for channel in self._endpoints.use(found):
-            self._closing.add(closing := asyncio.ensure_future(channel.close(seconds(config.server.drain))))
-            closing.add_done_callback(self._closing.discard)
+        self._endpoints.use(found)
         self._log.info("reloaded", config=config.version)
 
     async def stop(self) -> None:
@@ -116,12 +152,11 @@ class Dispatcher:
         self._lag.stop()
         if self._server is not None:
             await self._server.stop(seconds(self.config.server.drain))
-        if left := await self.reaper.drain(REAP_WITHIN):
-            self._log.warning("cancelled branches have not ended", count=left)
+        within = seconds(self.config.server.drain) if self.reaper.writing else REAP_WITHIN
+        if left := await self.reaper.drain(within):  # a write that has been sent is seen to its end
+            self._log.warning("branches have not ended", count=left, writes=self.reaper.writing)
         if self._remote is not None:
             await self._remote.aclose()
-        for closing in tuple(self._closing):
-            closing.cancel()
         await self._endpoints.aclose()
         loop = asyncio.get_running_loop()
         if self._metrics is not None:

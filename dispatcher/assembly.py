@@ -7,13 +7,19 @@ from typing import Final
 
 from dispatcher.config import MergeCatalogue
 from dispatcher.flow.ports import AggregationSession, Clock, Deliver, Engine, Reaper, RequestObserver
+from dispatcher.layers.inject import Sleep
 from dispatcher.layers.pick import Endpoints
+from dispatcher.layers.types import Uniform
 from dispatcher.model.request import Refusal
-from dispatcher.stack import branch_stack
+from dispatcher.policies.books import Books
+from dispatcher.policies.overload import Stage
+from dispatcher.stack import Surroundings, branch_stack
 from dispatcher.wire.aggregator_embedded import Accumulator, EmbeddedSession, compile_merge, merge_schema
 from fanmesh.model.report import Report
 from fanmesh.payload import Box
 from fanmesh.result import DispatchFailed
+from fanmesh.runtime.clock import sleep as real_sleep
+from fanmesh.runtime.clock import uniform as random_uniform
 
 MERGES: Final = MergeCatalogue(compile_merge, merge_schema())
 """The merges there are, for loading a configuration."""
@@ -31,16 +37,22 @@ def assemble(
     observer: RequestObserver,
     reaper: Reaper,
     aggregate: Callable[[Deliver, int], AggregationSession] = embedded,
+    books: Books | None = None,
+    stage: Callable[[], Stage] = lambda: Stage.CALM,
+    sleep: Sleep = real_sleep,
+    uniform: Uniform = random_uniform,
 ) -> Engine:
-    """An engine; without `aggregate` the fold runs in this process."""
+    """An engine; without `aggregate` the fold runs in this process, without `books` nothing is known of any worker yet."""
+    around = Surroundings(endpoints, books if books is not None else Books(), clock.now, sleep, uniform, observer, stage)
     return Engine(
         clock=clock,
-        branch=branch_stack(endpoints, now=clock.now, observer=observer),
+        branch=branch_stack(around),
         aggregate=aggregate,
         accumulator=Accumulator,
         box=Box.of,
         reaper=reaper,
         observer=observer,
+        stage=stage,
     )
 
 

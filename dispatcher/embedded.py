@@ -19,13 +19,14 @@ from dispatcher.flow.ports import Engine, Reply
 from dispatcher.flow.reaper import TaskReaper
 from dispatcher.model.request import Request, Tightening
 from dispatcher.planning import Branch, Plan, configuration
+from dispatcher.policies.books import Books
 from dispatcher.wire.endpoints import Endpoints
 from dispatcher.wire.local_call import LocalEndpoint
 from dispatcher.wire.spans import Spans, trace_of
 from dispatcher.wire.view import View
 from fanmesh.model.report import BranchReport
 from fanmesh.model.states import EmitMode
-from fanmesh.model.times import SECOND, nanoseconds
+from fanmesh.model.times import SECOND, nanoseconds, seconds
 from fanmesh.payload import Box, adapt, plain
 from fanmesh.result import Accept, BranchEvent, Final, Result, Snapshot, Update
 from fanmesh.runtime import ambient, telemetry
@@ -45,11 +46,14 @@ class Fanmesh:
     Leave it when its dispatches have ended: it does not wait for them, nor cancel what its callers still await.
     """
 
-    def __init__(self, *plans: Plan, local: Local | None = None) -> None:
-        """Plans written in Python; every worker in them is one of `local`. Raises ConfigErrors with all that is wrong."""
+    def __init__(self, *plans: Plan, local: Local | None = None, policy: str = "standard") -> None:
+        """Plans written in Python; every worker in them is one of `local`. Raises ConfigErrors with all that is wrong.
+
+        `policy`: `none`, `standard` (a worker that raises Fault.unavailable is tried again, within a budget) or `hedged`.
+        """
         self._local = _workers(local or {})
         streams = {name for name, one in self._local.items() if one.streams}
-        self._setup(load_mapping(configuration(plans, self._local, streams), MERGES, name="plans", local=self._local))
+        self._setup(load_mapping(configuration(plans, self._local, streams, policy), MERGES, name="plans", local=self._local))
 
     @classmethod
     def from_file(cls, path: str | Path, *, local: Local | None = None) -> Self:
@@ -74,6 +78,7 @@ class Fanmesh:
         self.config = config
         self._engine: Engine | None = None
         self._reaper = TaskReaper()
+        self.books = Books()
 
     async def __aenter__(self) -> Self:
         """Connect to the workers that are not local; those that do not answer yet are connected to later."""
@@ -88,13 +93,14 @@ class Fanmesh:
             endpoints=self._endpoints.of,
             observer=Spans(self._recorder, clock.now, method=""),
             reaper=self._reaper,
+            books=self.books,
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Let cancelled branches end, and close what was opened."""
+        """Let cancelled branches end, and writes that have been sent; then close what was opened."""
         self._engine = None
-        await self._reaper.drain(1.0)
+        await self._reaper.drain(seconds(self.config.server.drain) if self._reaper.writing else 1.0)
         await self._endpoints.aclose()
         await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
 

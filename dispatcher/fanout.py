@@ -40,6 +40,8 @@ class _Call:
 
     __slots__ = ("address", "error", "function", "returned")
 
+    spare = False
+
     def __init__(self, name: str, function: Callable[[], Awaitable[Any]]) -> None:
         self.address = f"local:{name}"
         self.function = function
@@ -89,7 +91,7 @@ async def fanout(
     clock = LoopClock(asyncio.get_running_loop())
     engine = assemble(
         clock=clock,
-        endpoints=lambda name: (calls[name],),
+        endpoints=lambda name: [calls[name]],
         observer=Nobody(),
         reaper=TaskReaper(),
     )

@@ -54,10 +54,13 @@ class Plan:
         return said
 
 
-def configuration(plans: Collection[Plan], local: Collection[str], streaming: Collection[str]) -> dict[str, Any]:
-    """The whole configuration of an engine whose workers are all in this process."""
+def configuration(
+    plans: Collection[Plan], local: Collection[str], streaming: Collection[str], policy: str = "standard"
+) -> dict[str, Any]:
+    """The whole configuration of an engine whose workers are all in this process. `policy`: the name of a built-in one."""
     return {
         "version": 1,
+        "default_policy": policy,
         "workers": {name: {"effect": "read", "stream": name in streaming} for name in local},
         "plans": {plan.name: plan.mapping() for plan in plans},
     }

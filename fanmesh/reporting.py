@@ -16,7 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 from fanmesh.jsontext import PayloadError
 from fanmesh.model.coverage import UNDEGRADED, Coverage, Degraded
 from fanmesh.model.merge import Conflict
-from fanmesh.model.report import AttemptReport, BranchReport, Report
+from fanmesh.model.report import AttemptReport, BranchReport, PolicyDecision, Report
 from fanmesh.model.states import AggregatorMode, AttemptKind, BranchReason, BranchState, CompletedBy
 from fanmesh.model.times import SECOND
 from fanmesh.model.usage import NOTHING, Usage
@@ -202,6 +202,9 @@ def _write_branch(branch: BranchReport, out: report_pb2.BranchReport) -> None:
         _write_usage(usage, out.usage)
     for attempt in branch.attempts:
         _write_attempt(attempt, out.attempts.add())
+    for decision in branch.decisions:
+        told = out.decisions.add(what=decision.what, why=decision.why, endpoint=decision.endpoint)
+        _write_duration(decision.after, told.after)
 
 
 def from_branch(branch: report_pb2.BranchReport) -> BranchReport:
@@ -225,6 +228,7 @@ def from_branch(branch: report_pb2.BranchReport) -> BranchReport:
         usage=from_usage(branch.usage) if branch.HasField("usage") else NOTHING,
         merged=branch.merged,
         span_id=branch.span_id,
+        decisions=tuple(PolicyDecision(d.what, d.why, nanoseconds(d.after), d.endpoint) for d in branch.decisions),
     )
 
 

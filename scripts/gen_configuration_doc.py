@@ -12,12 +12,26 @@ from typing import Any, Final
 
 from aggregator.engine.merges import merge_schema
 from dispatcher.config import json_schema
+from dispatcher.model.policy import BUILT_IN
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 
 SECTIONS: Final = (
     ("The file", "", ""),
     ("Workers", "Worker", "workers.<worker>"),
+    ("Worker limits", "Limit", "workers.<worker>.limit"),
+    ("Rates", "Rate", "workers.<worker>.limit.rate"),
+    ("Faults", "Faults", "workers.<worker>.faults"),
+    ("Delays on purpose", "Delay", "workers.<worker>.faults.delay"),
+    ("Failures on purpose", "Abort", "workers.<worker>.faults.abort"),
+    ("Policies", "Policy", "policies.<policy>"),
+    ("Retries", "Retry", "policies.<policy>.retry"),
+    ("Backoff", "Backoff", "policies.<policy>.retry.backoff"),
+    ("Retry budget", "RetryBudget", "policies.<policy>.retry.budget"),
+    ("Hedges", "Hedge", "policies.<policy>.hedge"),
+    ("Breakers", "Breaker", "policies.<policy>.breaker"),
+    ("Failure rate", "FailureRate", "policies.<policy>.breaker.failure_rate"),
+    ("Open breakers", "OpenFor", "policies.<policy>.breaker.open_for"),
     ("Plans", "Plan", "plans.<plan>"),
     ("Budget", "Budget", "plans.<plan>.budget"),
     ("Branches", "Branch", "plans.<plan>.branches.<branch>"),
@@ -30,13 +44,17 @@ SECTIONS: Final = (
     ("Routes", "Route", "routes[…]"),
     ("Server", "Server", "server"),
     ("Size limits", "Limits", "server.limits"),
+    ("Overload", "Overload", "server.overload"),
+    ("Overload by lag", "Lag", "server.overload.lag"),
+    ("Overload by memory", "Memory", "server.overload.memory"),
+    ("Repeated requests", "Idempotency", "server.idempotency"),
 )
 """Title, definition in the schema, and where it stands in the file."""
 
 HEAD: Final = """\
 # Configuration: `fanmesh.yaml`
 
-<!-- Written by scripts/gen_configuration_doc.py; edit the field descriptions in dispatcher/config/shape.py instead. -->
+<!-- Written by scripts/gen_configuration_doc.py; edit the field descriptions in dispatcher/config/shape*.py instead. -->
 
 `fanmesh check FILE` validates a file without starting anything, and lists all that is wrong with it, each with line, column
 and path. `fanmesh schema` writes the JSON Schema, for editors that complete and underline.
@@ -55,10 +73,16 @@ A fuller one:
 ```yaml
 version: 1
 attributes: [task, tenant]
+default_policy: standard
+policies:
+  standard: {extends: standard, retry: {per_try_timeout: 250ms}}   # its own name: the built-in one, changed
+  patient:  {extends: standard, retry: {max_attempts: 5, budget: {ratio: 0.5}}, breaker: null}
+  quick:    {extends: standard, hedge: {after: p90, max_extra_load: 0.1}, balance: round_robin}
 workers:
-  phone: {target: "dns:///phone:50051", effect: read, attributes: [tenant]}
-  geo:   {endpoints: ["geo-0:50051", "geo-1:50051"], effect: read}
-  rates: {target: "unix:/run/rates.sock", effect: read, stream: true}
+  phone: {target: "dns:///phone:50051", effect: read, attributes: [tenant], limit: {in_flight: 64, rate: {per_second: 500}}}
+  geo:   {endpoints: ["geo-0:50051", "geo-1:50051"], effect: read, policy: quick}
+  rates: {target: "unix:/run/rates.sock", effect: read, stream: true, policy: patient}
+  note:  {target: "xds:///notes", effect: write, idempotent: true, limit: {in_flight: 8, queue: 100}}
 plans:
   enrich_contact:
     budget: {latency: 1500ms}
@@ -72,12 +96,20 @@ plans:
         input:  {from: {currency: "${input.currency}", units: "${int(input.amount)}"}, to: EUR}
         output: {eur: "${output.units}"}
         on_stream_failure: discard
+      note: {if: 'attributes.tenant != ""'}
     complete: {until: [{coverage: 0.75}, required], soft_timeout: 800ms, grace: {min: 0.1, max: 0.3}}
     accept: {min_success: 1, min_coverage: 0.5}
     merge: {deep_merge: {country: plan_order, tags: union}}
 routes:
   - {if: 'attributes.task == "enrich"', plan: enrich_contact}
-server: {listen: "127.0.0.1:50050", metrics: null, aggregator: embedded, drain: 20s, limits: {reply: 2MiB}}
+server:
+  listen: 127.0.0.1:50050
+  metrics: null
+  aggregator: embedded
+  drain: 20s
+  limits: {reply: 2MiB}
+  max_in_flight: 1000
+  overload: {memory: {limit: 2GiB}}
 dev: {phone: "sample_workers.enrichment.phone:phone"}
 ```
 
@@ -87,10 +119,15 @@ dev: {phone: "sample_workers.enrichment.phone:phone"}
 * Names of workers, plans, branches and attributes are a lower-case letter, then lower-case letters, digits and `_`.
 * A duration has a unit (`us`, `ms`, `s`, `m`, `h`), as in `300ms` or `1.5s`, and is at most 24 hours; only 0 needs none.
 * A size has a unit (`B`, `KiB`, `MiB`, `GiB`).
-* `null` for an optional key means the same as leaving it out.
+* `null` for an optional key means the same as leaving it out. Within `policies` and `server.overload` it switches a thing off.
 * `if` holds bare CEL. In `input` and `output`, `${…}` in a value is CEL and all else is literal; `$${` is a literal `${`.
-* A target is `dns:///host:port`, `host:port` (the same), `ipv4:1.2.3.4:port` or `unix:/path`.
-"""
+* A target is `dns:///host:port`, `host:port` (the same), `ipv4:1.2.3.4:port`, `unix:/path` or `xds:///name`.
+
+## Built-in policies
+
+Each can be named, extended, and replaced by one of the same name in the file; `hedged` is not changed by another `standard`.
+
+BUILT_IN"""
 
 
 def main() -> int:
@@ -108,12 +145,20 @@ def main() -> int:
 def page() -> str:
     """The whole page."""
     schema = json_schema(merge_schema())
-    parts = [HEAD]
+    parts = [HEAD.replace("BUILT_IN", _built_in())]
     for title, name, place in SECTIONS:
         section = schema["$defs"][name] if name else schema
         parts.append(f"\n## {title}\n\n{f'`{place}`: ' if place else ''}{section['description']}\n\n{_table(section)}")
     parts.append(f"\n## Merges\n\n`plans.<plan>.merge`: a name, or `{{name: options}}`.\n\n{_merges(schema['$defs']['Merge'])}")
     return "".join(parts)
+
+
+def _built_in() -> str:
+    rows = ["| policy | attempts | retry | hedge | breaker | balance |", "|---|---|---|---|---|---|"]
+    for policy in BUILT_IN.values():
+        on = [("yes" if part is not None else "–") for part in (policy.retry, policy.hedge, policy.breaker)]
+        rows.append(f"| `{policy.name}` | {policy.max_attempts} | {' | '.join(on)} | `{policy.balance.value}` |")
+    return "\n".join(rows) + "\n"
 
 
 def _table(section: dict[str, Any]) -> str:
@@ -128,7 +173,8 @@ def _table(section: dict[str, Any]) -> str:
 
 def _default(field: dict[str, Any]) -> str:
     value = field.get("default")
-    if "$ref" in field and not isinstance(value, str):
+    referred = "$ref" in field or ("default" not in field and any("$ref" in arm for arm in field.get("anyOf", ())))
+    if referred and not isinstance(value, str):
         return "see there"
     return "–" if value is None else f"`{value if isinstance(value, str) else json.dumps(value)}`"
 

@@ -134,7 +134,7 @@ class Books:
         for at, state in enumerate(self.states):
             if state is PENDING:
                 soft_passed = plan_soft_passed or self.soft_passed[at]
-                self.end(at, *at_verdict(by, started=self.started[at], soft_passed=soft_passed))
+                self.end(at, *at_verdict(by, started=self.started[at], soft_passed=soft_passed, write=self.nodes[at].write))
 
     def coverage(self) -> Coverage:
         """Coverage as reports show it: floats added up in plan order."""

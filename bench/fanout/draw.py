@@ -9,10 +9,11 @@ from matplotlib import pyplot as plt
 
 from bench.kit.results import DRAWN, read
 
-TARGETS = {"embedded": 1.15, "embedded, traced": 1.5}
+TARGETS = {"all policies": 1.15, "all policies, traced": 1.5}
 STYLES = {
-    "embedded": ("#1b6ca8", "-"),
-    "embedded, traced": ("#1b6ca8", ":"),
+    "no policies": ("#6a994e", "-"),
+    "all policies": ("#1b6ca8", "-"),
+    "all policies, traced": ("#1b6ca8", ":"),
     "remote": ("#c8553d", "-"),
     "remote, traced": ("#c8553d", ":"),
 }

@@ -45,16 +45,18 @@ class Subject:
 
 
 def subjects(width: int, worker: Process, endpoint: str, stack: ExitStack) -> list[Subject]:
-    """The floor and the four ways to run the dispatcher. Unsampled requests go to processes that could export, too."""
+    """The floor and five ways to run the dispatcher. Unsampled requests go to processes that could export, too."""
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
     merger = stack.enter_context(Process("bench.fanout.merger", env=env))
     floor = stack.enter_context(Process("bench.fanout.floor", worker.said, width))
-    embedded = stack.enter_context(Process("bench.fanout.subject", worker.said, width, "embedded", env=env))
-    remote = stack.enter_context(Process("bench.fanout.subject", worker.said, width, merger.said, env=env))
+    plain = stack.enter_context(Process("bench.fanout.subject", worker.said, width, "embedded", "none", env=env))
+    everything = stack.enter_context(Process("bench.fanout.subject", worker.said, width, "embedded", "all", env=env))
+    remote = stack.enter_context(Process("bench.fanout.subject", worker.said, width, merger.said, "all", env=env))
     return [
         Subject(FLOOR, floor),
-        Subject("embedded", embedded),
-        Subject("embedded, traced", embedded, traced=True),
+        Subject("no policies", plain),
+        Subject("all policies", everything),
+        Subject("all policies, traced", everything, traced=True),
         Subject("remote", remote, merger=merger),
         Subject("remote, traced", remote, traced=True, merger=merger),
     ]
@@ -112,7 +114,7 @@ def main() -> None:
     asked = parser.parse_args()
     widths = [int(width) for width in asked.only.split(",")] if asked.only else WIDTHS
     figures: dict[str, Any] = {}
-    head = f"{'N':>3} {'':18} {'CPU ms':>8} {'ratio':>6} {'(min–max)':>12} {'aggr. ms':>9}"
+    head = f"{'N':>3} {'':20} {'CPU ms':>8} {'ratio':>6} {'(min–max)':>12} {'aggr. ms':>9}"
     print(f"{head} {'fell back':>9} {'per s':>6} {'p50':>6} {'p99 ms':>7}")
     with collector() as endpoint:
         for width in widths:
@@ -121,7 +123,7 @@ def main() -> None:
             for name, one in found.items():
                 spread = f"({one['ratio_min']:.2f}–{one['ratio_max']:.2f})"
                 print(
-                    f"{width:3} {name:18} {one['cpu_ms']:8.3f} {one['ratio']:6.2f} {spread:>12} "
+                    f"{width:3} {name:20} {one['cpu_ms']:8.3f} {one['ratio']:6.2f} {spread:>12} "
                     f"{one['aggregator_cpu_ms']:9.3f} {one['fell_back']:9.1%} {one['per_s']:6.0f} "
                     f"{one['p50_ms']:6.1f} {one['p99_ms']:7.1f}",
                     flush=True,

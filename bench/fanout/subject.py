@@ -2,14 +2,17 @@
 
 All branches call one worker over one channel, as the floor does: what differs is the engine, not the number of connections.
 
-Arguments: the worker's port, the number of branches, the aggregator (`embedded` or its port).
+Arguments: the worker's port, the number of branches, the aggregator (`embedded` or its port), the policies: `none`, or `all`
+(retries, hedges, breaker, limits, a rate; nothing fails, so none of them ever acts).
 """
 
 import asyncio
 import sys
+from typing import Final
 
 import uvloop
 
+from bench.kit.plans import EVERYTHING
 from bench.kit.stdin_closed import stdin_closed
 from dispatcher.app import Dispatcher
 from dispatcher.assembly import MERGES
@@ -17,15 +20,17 @@ from dispatcher.config import load_mapping
 from dispatcher.settings import Settings
 from fanmesh.runtime import heap, logs
 
+PROTECTED: Final = {"none": {"policy": "none"}, "all": {"policy": "hedged", "limit": EVERYTHING}}
+
 
 async def main() -> None:
     """Serve on a free port until stdin closes."""
-    worker, branches, aggregator = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    worker, branches, aggregator, policies = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
     names = [f"b{i}" for i in range(branches)]
     config = load_mapping(
         {
             "version": 1,
-            "workers": {"far": {"target": f"127.0.0.1:{worker}", "effect": "read"}},
+            "workers": {"far": {"target": f"127.0.0.1:{worker}", "effect": "read", **PROTECTED[policies]}},
             "plans": {
                 "bench": {
                     "budget": {"latency": "1500ms"},

@@ -35,7 +35,8 @@ ANSWER: Final = worker_pb2.ProcessResponse(
 class Instant:
     """A channel whose peer answers in the next turn of the loop."""
 
-    address = "127.0.0.1:1"
+    def __init__(self, port: int = 1) -> None:
+        self.address = f"127.0.0.1:{port}"
 
     def ready(self) -> bool:
         """Always."""
@@ -47,28 +48,36 @@ class Instant:
         return port.Reply(ANSWER, ())
 
 
-def config(branches: int) -> Config:
-    """A plan `bench` of that many plain branches."""
+EVERYTHING: Final = {"in_flight": 4096, "endpoint_in_flight": 4096, "rate": {"per_second": 1_000_000, "burst": 100_000}}
+"""Limits that are asked and never reached."""
+
+
+def config(branches: int, policy: str = "none", *, limits: bool = False) -> Config:
+    """A plan `bench` of that many plain branches of one worker with that policy."""
     names = [f"b{number}" for number in range(branches)]
     plan = {"budget": {"latency": "1500ms"}, "branches": {name: {"worker": "far"} for name in names}}
-    workers = {"far": {"target": "127.0.0.1:1", "effect": "read"}}
+    worker = {"target": "127.0.0.1:1", "effect": "read", "policy": policy}
+    workers = {"far": {**worker, "limit": EVERYTHING} if limits else worker}
     return load_mapping({"version": 1, "workers": workers, "plans": {"bench": plan}}, MERGES)
 
 
 class Bench:
     """An engine and a request to give it, again and again. To be made while the loop runs."""
 
-    def __init__(self, branches: int) -> None:
+    def __init__(self, branches: int, policy: str = "none", *, endpoints: int = 1, limits: bool = False) -> None:
         self._clock = LoopClock(asyncio.get_running_loop())
-        endpoints = (GrpcEndpoint(Instant(), self._clock, Limits()),)  # type: ignore[arg-type]  # as much of a channel as is called
+        there = tuple(
+            GrpcEndpoint(Instant(1 + i), self._clock, Limits())  # type: ignore[arg-type]  # as much of a channel as is called
+            for i in range(endpoints)
+        )
         measures = Measures(lambda: 0, lambda: "v")
         self.engine: Engine = assemble(
             clock=self._clock,
-            endpoints=lambda _worker: endpoints,
+            endpoints=lambda _worker: there,
             observer=combine(measures, Spans(OFF, self._clock.now), Journal(logger("bench"))),
             reaper=TaskReaper(),
         )
-        self._catalogue = config(branches).catalogue
+        self._catalogue = config(branches, policy, limits=limits).catalogue
         self._input = payload_pb2.Payload(json=INPUT)
 
     async def request(self) -> Reply:

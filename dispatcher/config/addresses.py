@@ -12,7 +12,7 @@ from typing import Final
 from dispatcher.config.problems import Wrong, shown
 
 HOST_PORT: Final = "host:port such as localhost:50051"
-TARGET: Final = "dns:///host:port, host:port, ipv4:1.2.3.4:port or unix:/path"
+TARGET: Final = "dns:///host:port, host:port, ipv4:1.2.3.4:port, unix:/path or xds:///name"
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*):(?![0-9]+$)")
@@ -48,10 +48,15 @@ def parse_target(value: object) -> str:
             return f"unix:{_path(rest.removeprefix('//'), value)}"
         case "unix":
             return f"unix:{_path(rest, value)}"
-        case "xds":
-            raise Wrong("an xds: target is not supported by this version", TARGET)
+        case "xds" if rest.strip("/") and rest.isprintable() and " " not in rest:
+            return value  # its meaning belongs to the control plane
         case _:
             raise Wrong(f"{shown(value)} is not a target", TARGET)
+
+
+def is_one(target: str) -> bool:
+    """Whether a target is one endpoint by its scheme, whatever stands behind it: a socket, or a name that gRPC resolves."""
+    return target.startswith(("unix:", "xds:"))
 
 
 def parse_aggregator(value: object) -> str:

@@ -9,50 +9,33 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from dispatcher.config import reserved
+from dispatcher.config.build_workers import build_workers
 from dispatcher.config.check_plans import until_rules
 from dispatcher.config.expressions import AFTER, BEFORE, condition, mapping
 from dispatcher.config.merges import CompileMerge
 from dispatcher.config.parse import Parsed
+from dispatcher.config.policies import Policies
 from dispatcher.config.problems import Path
-from dispatcher.config.settings import ServerConfig
 from dispatcher.config.shape import BranchShape, CompleteShape, CountShape, CoverageShape, FileShape, PlanShape, UseShape
-from dispatcher.model.limits import Limits
-from dispatcher.model.plan import Accepts, Catalogue, Effect, Node, Plan, Route, Worker
+from dispatcher.config.version import version
+from dispatcher.model.plan import Accepts, Catalogue, Node, Plan, Route, Worker
 from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.states import IfMissing
 
 
-def build(shape: FileShape, parsed: Parsed, compile_merge: CompileMerge, local: Collection[str], version: str) -> Catalogue:
+def build(
+    shape: FileShape, parsed: Parsed, policies: Policies, compile_merge: CompileMerge, local: Collection[str]
+) -> Catalogue:
     """The catalogue. What is wrong in expressions and merges is added to `parsed.problems`."""
-    workers = {name: Worker(name) for name in local} | _workers(shape)
+    declared = build_workers(shape, policies)
+    workers = {name: Worker(name, policy=policies.of_local()) for name in local} | declared
     plans = {name: _plan(name, plan, workers, parsed, compile_merge) for name, plan in shape.plans.items()}
     routes = tuple(
         Route(route.plan, condition(route.condition, ("routes", position, "if"), (), parsed), route.condition or "default")
         for position, route in enumerate(shape.routes)
     )
-    return Catalogue(plans, workers, routes, tuple(shape.attributes), version)
-
-
-def server(shape: FileShape) -> ServerConfig:
-    """The settings of the process."""
-    given = shape.server
-    limits = Limits(given.limits.part, given.limits.branch, given.limits.reply)
-    return ServerConfig(given.listen, given.metrics, given.aggregator, given.drain, limits)
-
-
-def _workers(shape: FileShape) -> dict[str, Worker]:
-    return {
-        name: Worker(
-            name=name,
-            target=worker.target or "",
-            effect=Effect(worker.effect),
-            endpoints=tuple(worker.endpoints) if isinstance(worker.endpoints, list) else (),
-            streams=worker.stream,
-            attributes=tuple(worker.attributes),
-        )
-        for name, worker in shape.workers.items()
-    }
+    return Catalogue(plans, workers, routes, tuple(shape.attributes), version(shape, declared, policies))
 
 
 def _plan(name: str, plan: PlanShape, workers: dict[str, Worker], parsed: Parsed, compile_merge: CompileMerge) -> Plan:

@@ -1,54 +1,40 @@
-"""What the parts of a configuration say about each other, outside plans: names, addresses, routes."""
+"""What the parts of a configuration say about each other, outside plans: names, routes, the process."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from dispatcher.config.check_plans import check_plan
+from dispatcher.config.check_policies import check_policies, rising
+from dispatcher.config.check_workers import check_worker
 from dispatcher.config.parse import Parsed
+from dispatcher.config.policies import Policies
 from dispatcher.config.problems import Path, listed, near
-from dispatcher.config.shape import FileShape, WorkerShape
+from dispatcher.config.quantities import show_duration
+from dispatcher.config.shape import FileShape
 
 
-def check(parsed: Parsed, local: Collection[str] = ()) -> None:
+def check(parsed: Parsed, policies: Policies, local: Collection[str] = ()) -> None:
     """Add to `parsed.problems` whatever does not fit together. `local`: workers that are given as coroutines."""
     if (shape := parsed.shape) is None:
         return
     workers = list(dict.fromkeys((*parsed.names("workers"), *local)))
-    _no_duplicates(shape.attributes, ("attributes",), "attribute", parsed)
+    parsed.no_duplicates(shape.attributes, ("attributes",), "attribute")
     if not workers:
         parsed.complain(("workers",), "there is no worker", "at least one")
     if not parsed.names("plans"):
         parsed.complain(("plans",), "there is no plan", "at least one")
     for name, worker in shape.workers.items():
-        _worker(worker, ("workers", name), shape, parsed, local=name in local)
+        check_worker(worker, ("workers", name), shape, policies, parsed, local=name in local)
     for name, plan in shape.plans.items():
         check_plan(plan, ("plans", name), workers, parsed)
+    check_policies(shape, policies, parsed)
     _routes(shape, parsed)
+    _overload(shape, parsed)
     for name in shape.dev:
         if name not in workers:
             parsed.complain(("dev", name), f"unknown worker {name!r}{near(name, workers)}", listed(workers), at_key=True)
     _unused(shape, local, parsed)
-
-
-def _worker(worker: WorkerShape, path: Path, shape: FileShape, parsed: Parsed, *, local: bool) -> None:
-    fixed = isinstance(worker.endpoints, list)
-    if worker.target is None and not fixed and not local and not parsed.is_cut((*path, "endpoints")):
-        parsed.complain((*path, "target"), "is missing: nobody knows where this worker is", "a target, or a list of endpoints")
-    if isinstance(worker.endpoints, list):
-        if not worker.endpoints:
-            parsed.complain((*path, "endpoints"), "the list is empty", "at least one host:port, or resolve")
-        _no_duplicates(worker.endpoints, (*path, "endpoints"), "endpoint", parsed)
-        if worker.target and worker.target.startswith("unix:"):
-            parsed.complain((*path, "endpoints"), "a unix: target is one endpoint", "resolve")
-    _no_duplicates(worker.attributes, (*path, "attributes"), "attribute", parsed)
-    if parsed.is_cut(("attributes",)):
-        return
-    for position, name in enumerate(worker.attributes):
-        if name not in shape.attributes:
-            message = f"unknown attribute {name!r}{near(name, shape.attributes)}"
-            parsed.complain((*path, "attributes", position), message, listed(shape.attributes))
 
 
 def _routes(shape: FileShape, parsed: Parsed) -> None:
@@ -66,12 +52,18 @@ def _routes(shape: FileShape, parsed: Parsed) -> None:
             caught_all = position
 
 
-def _no_duplicates(names: Sequence[str], path: Path, kind: str, parsed: Parsed) -> None:
-    seen: Counter[str] = Counter()
-    for position, name in enumerate(names):
-        seen[name] += 1
-        if seen[name] == 2:
-            parsed.complain((*path, position), f"the {kind} {name} is given twice")
+def _overload(shape: FileShape, parsed: Parsed) -> None:
+    path: Path = ("server", "overload")
+    if any(cut[:2] == path for cut in parsed.cut):
+        return
+    lag, memory = shape.server.overload.lag, shape.server.overload.memory
+    lags = {"hedges": lag.hedges, "optional": lag.optional, "reject": lag.reject}
+    rising((*path, "lag"), lag, {name: (ns, show_duration(ns)) for name, ns in lags.items() if ns is not None}, parsed)
+    shares = {"hedges": memory.hedges, "optional": memory.optional, "reject": memory.reject}
+    rising((*path, "memory"), memory, {name: (x, f"{x:g}") for name, x in shares.items() if x is not None}, parsed)
+    if memory.limit is None and memory.model_fields_set - {"limit"}:
+        message = "no effect: memory is not looked at without a limit"
+        parsed.complain((*path, "memory"), message, "limit, such as 2GiB", warning=True, at_key=True)
 
 
 def _unused(shape: FileShape, local: Iterable[str], parsed: Parsed) -> None:

@@ -7,7 +7,8 @@ that no file contains), and does not know which key was meant. Readers of a conf
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -35,31 +36,25 @@ KINDS: Final = {
 
 def section(path: Path) -> type[BaseModel] | None:
     """The model of the mapping at `path`; None where keys are names or data."""
-    match path:
-        case ():
-            return shape.FileShape
-        case ("workers", _):
-            return shape.WorkerShape
-        case ("plans", _):
-            return shape.PlanShape
-        case ("plans", _, "branches", _):
-            return shape.BranchShape
-        case ("plans", _, "budget"):
-            return shape.BudgetShape
-        case ("plans", _, "complete"):
-            return shape.CompleteShape
-        case ("plans", _, "complete", "grace"):
-            return shape.GraceShape
-        case ("plans", _, "accept"):
-            return shape.AcceptShape
-        case ("routes", int()):
-            return shape.RouteShape
-        case ("server",):
-            return shape.ServerShape
-        case ("server", "limits"):
-            return shape.LimitsShape
-        case _:
-            return None
+    kinds: list[Any] = [shape.FileShape]
+    for item in path:
+        kinds = [arm for kind in kinds for arm in _below(kind, item)]
+    models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return models[0] if len(models) == 1 else None
+
+
+def _below(kind: Any, item: str | int) -> list[Any]:
+    """What may stand under a key of a model or a mapping, or in a list."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return next((_arms(field.annotation) for key, field in _fields(kind) if key == item), [])
+    return _arms(get_args(kind)[-1]) if get_origin(kind) in {dict, list} else []
+
+
+def _arms(kind: Any) -> list[Any]:
+    """The kinds that a choice is among, without what pydantic is told about them."""
+    if get_origin(kind) is Annotated:
+        return _arms(get_args(kind)[0])
+    return [one for arm in get_args(kind) for one in _arms(arm)] if get_origin(kind) in {Union, UnionType} else [kind]
 
 
 def _fields(model: type[BaseModel] | None) -> list[tuple[str, FieldInfo]]:

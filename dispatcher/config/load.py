@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from dispatcher.config.build import build, server
+from dispatcher.config.build import build
+from dispatcher.config.build_server import build_server
 from dispatcher.config.checks import check
 from dispatcher.config.document import Document, from_mapping
 from dispatcher.config.merges import MergeCatalogue
 from dispatcher.config.parse import parse
+from dispatcher.config.policies import resolve
 from dispatcher.config.problems import ConfigErrors, Problem
 from dispatcher.config.settings import Config
 from dispatcher.config.yaml12 import parse as parse_yaml
@@ -52,12 +53,12 @@ def load_mapping(
 
 def _load(document: Document, merges: MergeCatalogue, local: Collection[str]) -> Config:
     parsed = parse(document)
-    check(parsed, local)
+    policies = resolve(parsed)
+    check(parsed, policies, local)
     if (shape := parsed.shape) is None:
         raise ConfigErrors(parsed.problems)
-    version = sha256(shape.model_dump_json(by_alias=True).encode()).hexdigest()[:12]
-    catalogue = build(shape, parsed, merges.compile, local, version)
+    catalogue = build(shape, parsed, policies, merges.compile, local)
     if any(problem.severity == "error" for problem in parsed.problems):
         raise ConfigErrors(parsed.problems)
     warnings = tuple(sorted(parsed.problems, key=lambda problem: (problem.line, problem.column)))
-    return Config(catalogue, server(shape), dict(shape.dev), warnings, version)
+    return Config(catalogue, build_server(shape.server), dict(shape.dev), warnings, catalogue.version)

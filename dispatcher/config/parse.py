@@ -7,6 +7,8 @@ remembered, and the checks that follow keep quiet about them: one mistake, one m
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +26,7 @@ _ROUNDS: Final = 8
 
 _STAND_INS: Final[dict[str, Any]] = {
     "version": 1, "workers": {}, "plans": {}, "branches": {}, "effect": "read", "plan": "unknown",
+    "per_second": 1, "percent": 1, "of": "1ms",
 }  # fmt: skip
 
 
@@ -45,6 +48,14 @@ class Parsed:
         if not self.is_cut(path):
             severity: Severity = "warning" if warning else "error"
             self.problems.append(self.document.problem(path, message, expected, severity=severity, at_key=at_key))
+
+    def no_duplicates(self, names: Sequence[str], path: Path, kind: str) -> None:
+        """Complain about every name of the list at `path` that is given again."""
+        seen: Counter[str] = Counter()
+        for position, name in enumerate(names):
+            seen[name] += 1
+            if seen[name] == 2:
+                self.complain((*path, position), f"the {kind} {name} is given twice")
 
     def names(self, *path: str) -> list[str]:
         """The keys under `path` as they were written, sound or not."""

@@ -22,6 +22,9 @@ LONGEST: Final = 24 * 3600 * SECOND
 LARGEST: Final = 2**30
 """The largest size in bytes, well below what protobuf can carry in one message (2 GiB)."""
 
+LARGEST_MEMORY: Final = 2**40
+"""The largest memory of a process in bytes: more is a slip of the unit."""
+
 _NANOSECONDS: Final = {"us": US, "ms": MS, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
 _BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _A_DURATION: Final = "a duration such as 300ms, 1.5s or 2m"
@@ -45,6 +48,13 @@ def parse_positive_duration(value: object) -> int:
 def parse_size(value: object) -> int:
     """`512KiB`, `1MiB` → bytes, from 1 to LARGEST. Raises Wrong."""
     if (size := _parse(value, SIZE_PATTERN, _BYTES, LARGEST, _A_SIZE, "1GiB")) > 0:
+        return size
+    raise Wrong(f"{shown(value)} leaves room for nothing", "a size above 0")
+
+
+def parse_memory(value: object) -> int:
+    """Like parse_size, for a whole process: at most LARGEST_MEMORY. Raises Wrong."""
+    if (size := _parse(value, SIZE_PATTERN, _BYTES, LARGEST_MEMORY, "a size such as 512MiB or 2GiB", "1024GiB")) > 0:
         return size
     raise Wrong(f"{shown(value)} leaves room for nothing", "a size above 0")
 

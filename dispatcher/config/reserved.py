@@ -1,6 +1,6 @@
 """Names that belong to capabilities this version does not have.
 
-They are refused by name wherever they stand. To call `retry` an unknown key would send its author looking for a typo, and to
+They are refused by name wherever they stand. To call `cache` an unknown key would send its author looking for a typo, and to
 ignore it would let a plan run without the protection that was asked for.
 """
 
@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 KEYS: Final = frozenset({
-    "access", "allow_partial_input", "balance", "breaker", "cache", "canary", "cascade",
-    "default_policy", "descriptors", "estimate", "extends", "fallback", "for_each", "hedge",
-    "idempotent", "include", "limit", "max_concurrency", "max_in_flight", "max_items", "method",
-    "min_time", "on_branch_failure", "policies", "policy", "price", "reflection", "retry",
+    "access", "allow_partial_input", "cache", "canary", "cascade", "descriptors", "estimate", "fallback", "for_each",
+    "include", "max_concurrency", "max_items", "method", "min_time", "on_branch_failure", "price", "reflection",
     "rollouts", "spend_limits", "stages", "tls", "tokens", "triggers", "usd",
 })  # fmt: skip
 
@@ -23,9 +21,7 @@ UNTIL: Final = frozenset({"predicate", "confidence", "quiet"})
 MERGES: Final = frozenset(
     {"join_by_key", "top_k", "rrf", "vote", "best_confidence", "numeric", "concat_stream", "synthesize", "custom"}
 )
-EFFECTS: Final = frozenset({"write"})
-ENDPOINTS: Final = frozenset({"opaque"})
-VALUES: Final = {"effect": EFFECTS, "endpoints": ENDPOINTS, "until": UNTIL, "merge": MERGES}
+VALUES: Final = {"until": UNTIL, "merge": MERGES}
 """Values by the key that would hold them: the word itself, or the only key of a mapping."""
 
 

@@ -8,20 +8,29 @@ from typing import Final
 from dispatcher.config.problems import Problem
 from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Catalogue
+from dispatcher.model.policy import IdempotencyRule, OverloadRule
 
 EMBEDDED: Final = "embedded"
 """The aggregator that runs in the dispatcher's own process."""
 
+_OVERLOAD: Final = OverloadRule()
+_IDEMPOTENCY: Final = IdempotencyRule()
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """The process. `metrics` None = not served; `aggregator` is EMBEDDED or a target; `drain` in ns."""
+    """The process. `metrics` None = not served; `aggregator` is EMBEDDED or a target; `drain` in ns.
+
+    `overload`: when it refuses requests to protect itself. `idempotency`: how long replies are kept for callers that ask twice.
+    """
 
     listen: str
     metrics: str | None
     aggregator: str
     drain: int
     limits: Limits
+    overload: OverloadRule = _OVERLOAD
+    idempotency: IdempotencyRule = _IDEMPOTENCY
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, Tag, WithJsonSchema
+from pydantic import Field, Tag, WithJsonSchema
 
+from dispatcher.config.shape_policies import PolicyShape
+from dispatcher.config.shape_protection import FaultsShape, IdempotencyShape, LimitShape, OverloadShape
 from dispatcher.config.shape_types import (
     Aggregator,
     Cel,
+    Count,
     Duration,
     Function,
     HostPort,
@@ -20,6 +23,7 @@ from dispatcher.config.shape_types import (
     Listen,
     PositiveDuration,
     Ratio,
+    Section,
     Size,
     Target,
     Template,
@@ -28,22 +32,25 @@ from dispatcher.config.shape_types import (
 )
 
 
-class Section(BaseModel):
-    """A mapping of the file: unknown keys are errors, and no value is converted from another kind."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
 class WorkerShape(Section):
     """A service that answers."""
 
     target: Target | None = Field(default=None, description="Where it is; dns if it has no scheme. Not needed beside a list.")
-    effect: Literal["read"] = Field(description="What a call does to the world; this version calls workers that only read.")
+    effect: Literal["read", "write"] = Field(
+        description="What a call does to the world. A write is repeated only if it was never sent."
+    )
+    idempotent: bool = Field(default=False, description="Making this write twice is as good as once, so it may be repeated.")
     endpoints: Annotated[
-        Annotated[Literal["resolve"], Tag("(resolve)")]
+        Annotated[Literal["resolve", "opaque"], Tag("(name)")]
         | Annotated[list[HostPort], Field(json_schema_extra={"uniqueItems": True, "minItems": 1}), Tag("(list)")],
-        choice(lambda v: "(list)" if isinstance(v, list) else "(resolve)", "resolve or a list"),
-    ] = Field(default="resolve", description="Its addresses: found by resolving the target, or a fixed list.")
+        choice(lambda v: "(list)" if isinstance(v, list) else "(name)", "resolve, opaque or a list"),
+    ] = Field(
+        default="resolve",
+        description="Its addresses: the target resolved; a list; or opaque: the target is one endpoint, as unix: and xds: are.",
+    )
+    policy: Id | None = Field(default=None, description="What is done for its calls; `default_policy` if not given.")
+    limit: LimitShape | None = Field(default=None, description="How much of it is used at most.")
+    faults: FaultsShape | None = Field(default=None, description="Faults that are put in on purpose.")
     attributes: list[Id] = Field(default=[], description="Those attributes of a request that it is told.")
     stream: bool = Field(default=False, description="It answers in parts (ProcessStream) instead of once (Process).")
 
@@ -174,6 +181,9 @@ class ServerShape(Section):
     aggregator: Aggregator = Field(default="embedded", description="Who merges: this process, or the service at a target.")
     drain: Duration = Field(default="20s", validate_default=True, description="How long requests may go on after SIGTERM.")
     limits: LimitsShape = Field(default_factory=LimitsShape, description="Sizes above which a message is refused.")
+    max_in_flight: Count | None = Field(default=None, description="Requests at once; more are refused. null = no limit.")
+    overload: OverloadShape = Field(default_factory=OverloadShape, description="How the process protects itself.")
+    idempotency: IdempotencyShape = Field(default_factory=IdempotencyShape, description="Replies kept for repeated requests.")
 
 
 class FileShape(Section):
@@ -181,6 +191,10 @@ class FileShape(Section):
 
     version: Literal[1] = Field(description="The version of this format.")
     attributes: list[Id] = Field(default=[], description="Names that callers may set and expressions read.")
+    default_policy: Id = Field(default="standard", description="The policy of workers that name none.")
+    policies: dict[Id, PolicyShape] = Field(
+        default={}, description="What may be done for calls, by name; `none`, `standard` and `hedged` are built in."
+    )
     workers: dict[Id, WorkerShape] = Field(description="The services that answer, by name.")
     plans: dict[Id, PlanShape] = Field(description="What can be asked for, by name.")
     routes: list[RouteShape] = Field(default=[], description="Choose the plan if the caller names none.")

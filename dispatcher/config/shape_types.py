@@ -8,12 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, Discriminator, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, StringConstraints, WithJsonSchema
 
-from dispatcher.config import addresses, quantities
+from dispatcher.config import addresses, policy_values, quantities
+from fanmesh.model.fault import Code
 
 ID_PATTERN: Final = r"^[a-z][a-z0-9_]*$"
 AN_ID: Final = "a lower-case letter, then lower-case letters, digits and _"
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are errors, and no value is converted from another kind."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def _text(kind: str, pattern: str, *examples: str, unit: str = "") -> WithJsonSchema:
@@ -34,6 +41,21 @@ Size: TypeAlias = Annotated[
     PlainValidator(quantities.parse_size),
     _text("size", quantities.SIZE_PATTERN, "512KiB", "1MiB", unit="B, KiB, MiB, GiB"),
 ]
+Memory: TypeAlias = Annotated[
+    int,
+    PlainValidator(quantities.parse_memory),
+    _text("size", quantities.SIZE_PATTERN, "512MiB", "2GiB", unit="B, KiB, MiB, GiB"),
+]
+After: TypeAlias = Annotated[
+    float | int,
+    PlainValidator(policy_values.parse_after),
+    _text("quantile or duration", policy_values.AFTER_PATTERN, "p95", "p99.9", "20ms", unit="us, ms, s, m, h"),
+]
+FailureCode: TypeAlias = Annotated[
+    Code,
+    PlainValidator(policy_values.parse_code),
+    WithJsonSchema({"type": "string", "enum": list(policy_values.FAILURES), "x-type": "gRPC code"}),
+]
 HostPort: TypeAlias = Annotated[str, PlainValidator(addresses.parse_host_port), _text("host:port", ":[0-9]+$", "geo-0:50051")]
 Listen: TypeAlias = Annotated[
     str, PlainValidator(addresses.parse_listen), _text("address", "^unix:|:[0-9]+$", "127.0.0.1:50050")
@@ -46,6 +68,7 @@ Function: TypeAlias = Annotated[str, PlainValidator(addresses.parse_callable), _
 Cel: TypeAlias = Annotated[str, Field(json_schema_extra={"x-type": "CEL", "examples": ['attributes.task == "enrich"']})]
 Template: TypeAlias = Annotated[Any, Field(json_schema_extra={"x-type": "value with ${CEL}"})]
 Ratio: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
 def choice(of: Callable[[Any], str | None], expected: str) -> Discriminator:

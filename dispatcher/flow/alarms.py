@@ -1,7 +1,7 @@
 """All alarms of a request over one timer.
 
 A heap and one `call_at` instead of a timer per branch: most requests arm many alarms and reach none of them, and an entry in
-a heap costs a tenth of a loop timer. At one instant the order is stop, endings, softs; `rank` says so.
+a heap costs a tenth of a loop timer. At one instant the order is stop, endings, softs, wakes; `rank` says so.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ class Rank(IntEnum):
     STOP = 0
     ENDING = 1
     SOFT = 2
+    WAKE = 3  # a layer of the branch wants to look again: a backoff is over, or an attempt is slow
 
 
 class Due(NamedTuple):
-    """One alarm. `at` is the clock's time in ns. `kind` None = the branch's hard timeout."""
+    """One alarm. `at` is the clock's time in ns. `kind` None = the branch's hard timeout, or its wish to be woken."""
 
     at: int
     rank: Rank

@@ -35,8 +35,9 @@ async def dispatch(engine: Engine, catalogue: Catalogue, request: Request, watch
         run = Run(engine, plan, request, deadlines, watch)
         verdict, result = await run.ending()
         report = report_of(run, name, catalogue.version, verdict, result, engine.clock.now())
-        refusal = refusal_of(verdict, result, report.branches)
-        reply = Reply(result.value if refusal is None else None, report, refusal)
+        wrote = run.wrote
+        refusal = refusal_of(verdict, result, report.branches, wrote=wrote)
+        reply = Reply(result.value if refusal is None else None, report, refusal, wrote)
     except Malformed as malformed:
         reply = Reply(None, None, Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", str(malformed), (("field", "input"),)))
     except asyncio.CancelledError:

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 from dispatcher.layers.types import BranchCall, BranchRun, Observer
 from dispatcher.model.reading import Input
 from dispatcher.model.request import Refusal, Request
+from dispatcher.policies.overload import Stage
 from fanmesh.model.coverage import Coverage
 from fanmesh.model.events import Effect, Event
 from fanmesh.model.report import BranchReport, Report
@@ -108,10 +109,13 @@ class Reaper(Protocol):
     def adopt(self, tasks: Iterable[asyncio.Task[object]]) -> None:
         """Own these tasks, which are already cancelled, until they end."""
 
+    def detach(self, task: asyncio.Task[object], clock: Clock, until: int) -> None:
+        """Own a task that goes on: a write that has been sent. At `until`, its own hard timeout, it is cancelled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What every request of this process shares. `box` wraps a mapped value as an input."""
+    """What every request of this process shares. `box` wraps a mapped value as an input, `stage`: how overloaded we are."""
 
     clock: Clock
     branch: BranchCall
@@ -120,15 +124,17 @@ class Engine:
     box: Callable[[JsonValue], Input]
     reaper: Reaper
     observer: RequestObserver
+    stage: Callable[[], Stage] = lambda: Stage.CALM
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How a request ended. `refusal` None = OK, and `value` is the result."""
+    """How a request ended. `refusal` None = OK, and `value` is the result. `wrote`: a write may have been done."""
 
     value: Value
     report: Report | None
     refusal: Refusal | None = None
+    wrote: bool = False
 
     @property
     def completed_by(self) -> CompletedBy | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dispatcher.flow.ports import Engine
 from dispatcher.layers.types import BranchRun
 from dispatcher.model.deadlines import Deadlines, soft_within
 from dispatcher.model.plan import Node, Plan
 from dispatcher.model.reading import Reading, Unreadable
 from dispatcher.model.request import Request
+from dispatcher.policies.overload import Stage
 from fanmesh.model.completion import CompletionRule
 from fanmesh.model.events import FoldNode, Start
 from fanmesh.model.states import BranchReason, IfMissing
@@ -55,12 +58,23 @@ def fate_of(run: BranchRun, engine: Engine) -> BranchReason:
     return R.NONE
 
 
+def fates_of(runs: Sequence[BranchRun], engine: Engine) -> list[BranchReason]:
+    """The fate of each branch. An overloaded process drops what a plan can do without, if there is something it cannot."""
+    fates = [fate_of(run, engine) for run in runs]
+    if engine.stage() < Stage.NO_OPTIONAL:
+        return fates
+    musts = [must_answer(run.node, run.request) for run in runs]
+    if not any(musts):
+        return fates
+    return [R.OVERLOAD if fate is R.NONE and not must else fate for fate, must in zip(fates, musts, strict=True)]
+
+
 def start_event(plan: Plan, request: Request, deadlines: Deadlines) -> Start:
     """The head of the event log. What the plan has worked out already is used as it is unless this request changes it."""
     rule, tight, nodes = plan.completion, request.tightening, plan.fold_nodes
     if plan.longest_soft > deadlines.longest_soft or tight.required:
         nodes = tuple(
-            FoldNode(n.id, n.weight, is_required(n, request), soft_of(n, request, deadlines), n.if_missing, n.default)
+            FoldNode(n.id, n.weight, is_required(n, request), soft_of(n, request, deadlines), n.if_missing, n.default, n.writes)
             for n in plan.nodes
         )
     soft = soft_within(rule.soft, deadlines)

@@ -1,6 +1,7 @@
 """Takes over what has not ended when a reply leaves, so that nothing is dropped without an owner.
 
-A reply must not wait for the slowest cancellation, and a task without a reference may be collected while it runs.
+A reply must not wait for the slowest cancellation, and a task without a reference may be collected while it runs. A write that
+has been sent is not cancelled at all: whether it was done would be anybody's guess. It goes on to its own hard timeout.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from dispatcher.flow.ports import Clock
+
 
 class TaskReaper:
-    """Process-wide. `adopted` counts all tasks ever taken over; `open` those that have not ended."""
+    """Process-wide. `adopted` and `detached` count the tasks ever taken over; of those `open` now, `writing` may go on."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.adopted = 0
+        self.detached = 0
+        self.writing = 0
 
     @property
     def open(self) -> int:
@@ -28,6 +33,24 @@ class TaskReaper:
             self.adopted += 1
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def detach(self, task: asyncio.Task[Any], clock: Clock, until: int) -> None:
+        """Own a task that goes on until it ends, or is cancelled at `until` (the clock's ns)."""
+        self.detached += 1
+        self.writing += 1
+        self._tasks.add(task)
+
+        def too_long() -> None:
+            task.cancel()
+
+        timer = clock.call_at(until, too_long)
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            timer.cancel()
+            self.writing -= 1
+            self._tasks.discard(task)
+
+        task.add_done_callback(ended)
 
     async def drain(self, within: float) -> int:
         """Wait up to `within` seconds for all to end; how many have not."""

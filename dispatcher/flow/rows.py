@@ -12,7 +12,7 @@ from dispatcher.layers.types import Attempt, BranchRun
 from fanmesh.model.endings import with_default
 from fanmesh.model.fault import Code, FaultKind
 from fanmesh.model.outcome import Success
-from fanmesh.model.report import AttemptReport, BranchReport
+from fanmesh.model.report import AttemptReport, BranchReport, PolicyDecision
 from fanmesh.model.states import BranchState
 from fanmesh.model.usage import NOTHING
 
@@ -27,7 +27,8 @@ def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
     """The row at `now` (clock time, ns). A branch that has not ended is PENDING, and its elapsed time is so far."""
     node, state, reason, outcome, started = run.node, run.state, run.reason, run.outcome, run.started_at
     ended = now if run.ended_at is None else run.ended_at
-    attempts = tuple([_attempt(attempt, run, ended) for attempt in run.attempts])
+    deciding = run.deciding or (run.attempts[-1] if run.attempts else None)
+    attempts = tuple([_attempt(attempt, run, ended, deciding) for attempt in run.attempts])
     started_after = elapsed = sla_met = None
     if started is not None:
         started_after = started - run.request.arrived
@@ -44,13 +45,13 @@ def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
         node.worker.name,
         with_default(state, reason, node.if_missing),
         reason,
-        attempts[-1].endpoint if attempts else "",
+        deciding.endpoint.address if deciding is not None and deciding.endpoint is not None else "",
         code,
         detail,
         attempts,
         started_after,
         elapsed,
-        0,
+        run.queued,
         is_required(node, run.request),
         node.weight,
         sla_met,
@@ -58,10 +59,11 @@ def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
         usage,
         merged,
         run.trace.span_id.hex() if run.trace is not None else "",
+        tuple([PolicyDecision(note.what, note.why, note.at - run.request.arrived, note.endpoint) for note in run.notes]),
     )
 
 
-def _attempt(attempt: Attempt, run: BranchRun, now: int) -> AttemptReport:
+def _attempt(attempt: Attempt, run: BranchRun, now: int, deciding: Attempt | None) -> AttemptReport:
     outcome, ended, sent = attempt.outcome, attempt.ended_at, attempt.sent_at
     code, fault, usage, cancelled = 0, "", NOTHING, attempt.cancelled or ended is None
     if isinstance(outcome, Success):
@@ -79,7 +81,7 @@ def _attempt(attempt: Attempt, run: BranchRun, now: int) -> AttemptReport:
         max(0, (now if ended is None or ended > now else ended) - sent),
         code,
         fault,
-        run.state is SUCCEEDED and attempt is run.attempts[-1],
+        run.state is SUCCEEDED and attempt is deciding,
         cancelled,
         usage,
     )

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from dispatcher.flow.alarms import Alarms, Due, Rank
 from dispatcher.flow.ports import AggregationSession, Engine, Watch
-from dispatcher.flow.prepare import fate_of, must_answer, soft_of, start_event
+from dispatcher.flow.prepare import fates_of, must_answer, soft_of, start_event
 from dispatcher.flow.rows import row_of
 from dispatcher.flow.sink import BranchSink, NoSink
+from dispatcher.layers.outcomes import outcome_of
 from dispatcher.layers.types import Attempt, BranchRun
-from dispatcher.model.deadlines import Deadlines, branch_deadline
+from dispatcher.model.deadlines import MIN_ATTEMPT, Deadlines, branch_deadline
 from dispatcher.model.endings import ending_of
 from dispatcher.model.plan import Plan
 from dispatcher.model.request import Request
@@ -37,7 +38,7 @@ from fanmesh.model.events import (
     Update,
     Verdict,
 )
-from fanmesh.model.fault import Code, Fault, FaultKind, Origin
+from fanmesh.model.fault import Fault, FaultKind
 from fanmesh.model.outcome import Outcome, Part, Success
 from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy
 from fanmesh.model.usage import NOTHING
@@ -67,6 +68,7 @@ class Run:
         "_sinks",
         "_soft",
         "_started_seq",
+        "_stopped",
         "_tasks",
         "_watch",
         "deadlines",
@@ -83,7 +85,8 @@ class Run:
         self.deadlines = deadlines
         self.verdict: Verdict | None = None
         stop = request.arrived + deadlines.stop
-        self.runs = tuple(BranchRun(request, plan, node, i, stop, self._sent) for i, node in enumerate(plan.nodes))
+        sent, alarm = self._sent, self._wake_at
+        self.runs = tuple(BranchRun(request, plan, node, i, stop, sent, alarm) for i, node in enumerate(plan.nodes))
         self.session: AggregationSession = engine.aggregate(self._effect, request.arrived + deadlines.total)
         self._engine = engine
         self._watch = watch
@@ -94,6 +97,7 @@ class Run:
         self._started_seq = [0] * len(plan.nodes)
         self._ended_seq = [0] * len(plan.nodes)
         self._tasks: list[asyncio.Task[Outcome] | None] = [None] * len(plan.nodes)
+        self._stopped: set[int] = set()
         self._sinks: dict[int, BranchSink] = {}
         self._alarms = Alarms(engine.clock, self._timer)
         self._loop = asyncio.get_running_loop()
@@ -117,7 +121,7 @@ class Run:
         """Decide every `if`, log the start, and send what is to run."""
         if self.plan.maps_output:
             _ = self.request.input.value  # an `output` may read it: if it is malformed, that is known before anything is sent
-        fates = [fate_of(run, self._engine) for run in self.runs]  # all before the first send
+        fates = fates_of(self.runs, self._engine)  # all before the first send
         start = start_event(self.plan, self.request, self.deadlines)
         self._set_plan_alarms(start)
         self._log(0, start)
@@ -182,7 +186,7 @@ class Run:
 
     def _task_done(self, run: BranchRun, task: asyncio.Task[Outcome]) -> None:
         """A branch's task has ended, by itself or because it was cancelled here."""
-        outcome = _outcome_of(task)
+        outcome = outcome_of(task)
         if self._ended_seq[run.index]:
             return  # ended by its alarm, and cancelled then
         if self.verdict is not None:
@@ -192,7 +196,7 @@ class Run:
         self._catch_up(now)
         if self._ended_seq[run.index] or self.verdict is not None:
             return  # its timeout, or the verdict, was due before
-        if isinstance(outcome, Fault) and outcome.kind is FaultKind.LOCAL_TIMEOUT:
+        if isinstance(outcome, Fault) and outcome.kind is FaultKind.LOCAL_TIMEOUT and run.deadline - now < MIN_ATTEMPT:
             return  # the transport's clock runs ahead of ours: the alarm, due within milliseconds, ends the branch
         sink = self._sinks.get(run.index)
         run.outcome = outcome
@@ -210,7 +214,7 @@ class Run:
         """Log a branch's ending. `streamed`: the parts in the log are its answer."""
         run.state, run.reason, run.ended_at = state, reason, self.request.arrived + at
         self._ended_seq[run.index] = self._seq + 1
-        attempt = run.attempts[-1] if run.attempts else None
+        attempt = run.deciding or (run.attempts[-1] if run.attempts else None)
         number = attempt.number if attempt is not None else 0
         span_id, flags = _span_of(run, attempt)
         outcome = run.outcome
@@ -248,14 +252,26 @@ class Run:
         while self.verdict is None and (due := self._alarms.due(now, all_of_now=False)) is not None:
             self._fire(due)
 
+    def _wake_at(self, run: BranchRun, at: int) -> None:
+        """A layer of the branch wants `woken` to be called at `at`. The newest wish replaces."""
+        run.wake_at = at
+        self._alarms.add(Due(at, Rank.WAKE, run.index, None))
+        self._alarms.arm()
+
     def _fire(self, due: Due) -> None:
+        if due.rank is Rank.WAKE:
+            run = self.runs[due.branch]
+            if due.at == run.wake_at and run.woken is not None:
+                run.wake_at = -1
+                run.woken()
+            return
         at = due.at - self.request.arrived
         match due.kind:
             case None | AlarmKind.BRANCH_SOFT if self._ended_seq[due.branch]:
                 pass
             case None:
                 self._end(self.runs[due.branch], at, S.TIMED_OUT, R.HARD_TIMEOUT)
-                self._cancel([due.branch])
+                self._cancel([due.branch], lasting=False)
             case AlarmKind.BRANCH_SOFT:
                 self._log(at, Alarm(AlarmKind.BRANCH_SOFT, self.runs[due.branch].node.id))
             case AlarmKind.GRACE if due.at != self._grace:
@@ -299,10 +315,11 @@ class Run:
             passed = self._soft_passed(run, verdict)
             run.ended_at = self.request.arrived + verdict.at
             started = 0 < self._started_seq[run.index] <= verdict.applied_seq  # a later send is late, as a later ending is
-            run.state, run.reason = at_verdict(verdict.completed_by, started=started, soft_passed=passed)
+            by, write = verdict.completed_by, run.node.writes
+            run.state, run.reason = at_verdict(by, started=started, soft_passed=passed, write=write)
             if outcome is not None:
                 self._late(run, outcome)
-        self._cancel(range(len(self.runs)))
+        self._cancel(range(len(self.runs)), lasting=True)
         self.session.finish()
 
     def _soft_passed(self, run: BranchRun, verdict: Verdict) -> bool:
@@ -318,16 +335,31 @@ class Run:
             due.append(run.started_at + soft)
         return any(at < now or (by_time and at == now) for at in due)
 
-    def _cancel(self, branches: range | list[int]) -> None:
+    def _cancel(self, branches: range | list[int], *, lasting: bool) -> None:
         """Cancel these branches where they still run. Nobody waits for them: the reaper owns them until they have ended.
 
-        Once each: a second cancellation would cut the clean-up that the first one began.
+        Once each: a second cancellation would cut the clean-up that the first one began. `lasting`: writes that are at a worker
+        are left to end by themselves, at most until their own hard timeout.
         """
-        running = [task for i in branches if (task := self._tasks[i]) is not None and not (task.done() or task.cancelling())]
-        for task in running:
-            task.cancel()
-        if running:
-            self._engine.reaper.adopt(running)
+        cancelled = []
+        for i in branches:
+            task, run = self._tasks[i], self.runs[i]
+            if task is None or task.done() or i in self._stopped:
+                continue
+            self._stopped.add(i)
+            if lasting and run.node.writes and any(attempt.ended_at is None for attempt in run.attempts):
+                self._engine.reaper.detach(task, self._engine.clock, run.deadline)
+            else:
+                if not task.cancelling():  # else a layer has interrupted an attempt, and will see that the branch has ended
+                    task.cancel()
+                cancelled.append(task)
+        if cancelled:
+            self._engine.reaper.adopt(cancelled)
+
+    @property
+    def wrote(self) -> bool:
+        """Whether a write may have reached a worker, so that repeating the request may repeat it."""
+        return any(run.node.writes and any(_arrived(attempt) for attempt in run.attempts) for run in self.runs)
 
     def release(self) -> None:
         """Let go of what refers back to this, now that its account is written.
@@ -336,9 +368,10 @@ class Run:
         which has to find it, costs a twentieth of all CPU. Branches that still run keep what their layers read.
         """
         for run, task in zip(self.runs, self._tasks, strict=True):
-            run.sent = sent_to_nobody
+            run.sent, run.alarm = sent_to_nobody, wake_by_nobody
             if task is None or task.done():
                 run.attempts.clear()
+                run.deciding = None
         self._tasks.clear()
         self._sinks.clear()
 
@@ -355,18 +388,16 @@ def sent_to_nobody(run: BranchRun, now: int) -> None:
     """The request is over; a branch that leaves late is cancelled already."""
 
 
+def wake_by_nobody(run: BranchRun, at: int) -> None:
+    """The request is over; a write that goes on is not tried again."""
+
+
+def _arrived(attempt: Attempt) -> bool:
+    """Whether a worker may have seen it."""
+    return not isinstance(attempt.outcome, Fault) or attempt.outcome.sent
+
+
 def _span_of(run: BranchRun, attempt: Attempt | None) -> tuple[bytes, int]:
     """Span id and trace flags for the aggregator's links."""
     trace = (attempt.trace if attempt is not None else None) or run.trace
     return (trace.span_id, trace.flags) if trace is not None else (b"", 0)
-
-
-def _outcome_of(task: asyncio.Task[Outcome]) -> Outcome:
-    """A task's outcome; a bug in a layer, or a worker that cancels itself, becomes a fault of that branch alone."""
-    if task.cancelled():
-        return Fault(FaultKind.CANCELLED, Code.CANCELLED, "the worker cancelled itself", origin=Origin.LOCAL)
-    bug = task.exception()
-    if bug is None:
-        return task.result()
-    task.get_loop().call_exception_handler({"message": "a branch failed by a defect", "exception": bug, "task": task})
-    return Fault(FaultKind.WORKER_ERROR, Code.INTERNAL, type(bug).__name__, origin=Origin.LOCAL)

@@ -65,8 +65,8 @@ class BranchSink:
 
     def keeps(self, outcome: Outcome) -> bool:
         """Whether the parts in the log are part of the answer: the stream ended well, or broke and may be kept."""
-        if self._held or not self._parts_arrived():
-            return False
+        if self._held or not self._parts_arrived() or self._run.deciding not in {None, self._attempt}:
+            return False  # or they are those of an attempt before the one that counts
         return isinstance(outcome, Success) or outcome.kind is FaultKind.STREAM_BROKEN
 
     def _parts_arrived(self) -> bool:

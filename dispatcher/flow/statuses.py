@@ -23,8 +23,8 @@ STOP_RETRYING: Final = -1
 TIMEOUTS: Final = frozenset({R.HARD_TIMEOUT, R.REQUEST_DEADLINE, R.NOT_STARTED_NO_TIME})
 
 
-def refusal_of(verdict: Verdict, result: Result, rows: Sequence[BranchReport]) -> Refusal | None:
-    """Why the call fails, or None if the plan accepts the outcome."""
+def refusal_of(verdict: Verdict, result: Result, rows: Sequence[BranchReport], *, wrote: bool = False) -> Refusal | None:
+    """Why the call fails, or None if the plan accepts the outcome. `wrote`: a write may have been done: not to be repeated."""
     if verdict.accepted:
         if not result.error:
             return None
@@ -38,21 +38,21 @@ def refusal_of(verdict: Verdict, result: Result, rows: Sequence[BranchReport]) -
         case C.CALLER_GONE:
             return Refusal(Code.CANCELLED, "CALLER_GONE", "the caller cancelled")
         case _:
-            return _unreachable(rows)
+            return _unreachable(rows, Code.ABORTED if wrote else Code.UNAVAILABLE)
 
 
-def _unreachable(rows: Sequence[BranchReport]) -> Refusal:
+def _unreachable(rows: Sequence[BranchReport], otherwise: Code) -> Refusal:
     failed = [r for r in rows if r.state not in SATISFIES and r.reason not in (R.COMPLETION_MET, R.CONDITION, R.ROLLOUT)]
     causes = [r for r in failed if r.required] or failed
     if not causes:
-        return Refusal(Code.UNAVAILABLE, "COMPLETION_UNREACHABLE", "the floor cannot be met", (), STOP_RETRYING)
+        return Refusal(otherwise, "COMPLETION_UNREACHABLE", "the floor cannot be met", (), STOP_RETRYING)
     first = min(causes, key=lambda r: (r.started_after or 0) + (r.elapsed or 0))
     code = cause_code(first)
     message = f"branch {first.branch}: {first.reason.name}" + (f": {first.detail}" if first.detail else "")
     metadata = (("branch", first.branch), ("cause_code", code.name), ("branch_reason", first.reason.name))
     if len(causes) == 1 and code in PASSED_THROUGH:
         return Refusal(code, "COMPLETION_UNREACHABLE", message, metadata, STOP_RETRYING)
-    return Refusal(Code.UNAVAILABLE, "COMPLETION_UNREACHABLE", message, metadata, STOP_RETRYING)
+    return Refusal(otherwise, "COMPLETION_UNREACHABLE", message, metadata, STOP_RETRYING)
 
 
 def cause_code(row: BranchReport) -> Code:

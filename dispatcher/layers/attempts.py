@@ -1,34 +1,72 @@
-"""Layer 3: the joint between branch and attempts. At present a branch has one attempt.
+"""Layer 3: the joint between branch and attempts.
 
-Timers start at the send, not at the planning, so the branch is told here that it has been sent.
+Nearly every branch is one attempt that answers, so that is the path here: it runs in the branch's own task, and there is
+neither a timer nor a state machine before there is something to decide. A worker that may be hedged, or answers in parts, races
+from the start; any other begins to when its first attempt has failed (`race.py`).
 """
 
 from __future__ import annotations
 
-from dispatcher.layers.types import Attempt, AttemptCall, BranchCall, BranchRun, Now, Observer, Sink
+import asyncio
+
+from dispatcher.layers.flight import Track, leave, one
+from dispatcher.layers.race import Race
+from dispatcher.layers.types import Attempt, BranchCall, BranchRun, Sink
 from dispatcher.model.deadlines import MIN_ATTEMPT
-from fanmesh.model.fault import Code, Fault, FaultKind, Origin
+from dispatcher.policies.attempts import no_time
+from fanmesh.model.fault import Fault
 from fanmesh.model.outcome import Outcome
 from fanmesh.model.states import AttemptKind
 
 
-def attempts(call: AttemptCall, *, now: Now, observer: Observer) -> BranchCall:
-    """Make the one attempt, unless less than 5 ms are left for it."""
+def attempts(track: Track) -> BranchCall:
+    """Make the attempts of a branch, after or beside each other, as its worker's policy says; at least 5 ms must be left."""
 
-    async def one(run: BranchRun, sink: Sink) -> Outcome:
-        at = now()
+    def leaves(attempt: Attempt, now: int) -> None:
+        leave(attempt, now, track)
+        if attempt.hedge_after is not None:
+            attempt.run.alarm(attempt.run, now + attempt.hedge_after)
+
+    async def branch(run: BranchRun, sink: Sink) -> Outcome:
+        at = track.now()
         if run.deadline - at < MIN_ATTEMPT:
-            return Fault(FaultKind.NO_TIME, Code.DEADLINE_EXCEEDED, "less than 5 ms were left", origin=Origin.LOCAL, sent=False)
-        attempt = Attempt(run, 0, AttemptKind.FIRST, at)
-        run.attempts.append(attempt)
-        run.sent(run, at)
-        observer.attempt_started(attempt)
-        try:
-            attempt.outcome = await call(attempt, sink)
-            return attempt.outcome
-        finally:
-            attempt.ended_at = now()
-            attempt.cancelled = attempt.outcome is None
-            observer.attempt_ended(attempt)
+            return no_time()
+        worker = run.node.worker
+        policy = worker.policy
+        if worker.streams and policy.max_attempts > 1:  # whose parts are taken is decided while they come
+            return await Race(track, run, sink, asyncio.current_task()).run()
+        attempt = Attempt(run, 0, AttemptKind.FIRST, at, leaves)
+        if policy.hedge is not None:
+            return await _watched(track, run, sink, attempt)
+        outcome = await one(attempt, sink, track)
+        if policy.max_attempts == 1 or not isinstance(outcome, Fault) or attempt.endpoint is None:
+            return outcome
+        return await Race(track, run, sink, asyncio.current_task()).land(attempt, outcome)
 
-    return one
+    return branch
+
+
+async def _watched(track: Track, run: BranchRun, sink: Sink, attempt: Attempt) -> Outcome:
+    """The first attempt of a branch that may be hedged: when it is slow, a race begins beside it."""
+    task = asyncio.current_task()
+    race: Race | None = None
+
+    def slow() -> None:
+        nonlocal race
+        race = Race(track, run, sink, task)
+        race.join(attempt)
+
+    run.woken = slow
+    try:
+        outcome = await one(attempt, sink, track)
+    except asyncio.CancelledError:
+        if race is not None:
+            return await race.land(attempt, None)
+        run.woken = None
+        raise
+    if race is None:
+        run.woken = None
+        if not isinstance(outcome, Fault) or attempt.endpoint is None:
+            return outcome
+        race = Race(track, run, sink, task)
+    return await race.land(attempt, outcome)

@@ -1,16 +1,26 @@
-"""Layer 5: choose the endpoint. Synchronous: nothing is awaited between the choice and the wire.
+"""Layer 5: choose the endpoint and take its permits. Synchronous: nothing is awaited between the choice and the wire.
 
-Round robin over a worker's endpoints, passing over those that are not worth a call while another one is.
+What was taken is given back in `finally`, and the books learn from the ending there: a call that is cancelled returns its
+permits like any other. A defect below, or a worker that cancels itself, is an outcome here already and not only of the branch,
+because it must not beat a healthy attempt beside it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
-from dispatcher.layers.types import Attempt, AttemptCall, AttemptLayer, Sink
-from fanmesh.model.fault import Code, Fault, FaultKind, Origin
+from dispatcher.layers.outcomes import defect, gave_up
+from dispatcher.layers.types import Attempt, AttemptCall, AttemptLayer, Now, Sink, Uniform
+from dispatcher.model.policy import NO_LIMIT, NONE
+from dispatcher.policies.attempts import Denied
+from dispatcher.policies.books import Books
+from dispatcher.policies.picking import Ask, Picked, nowhere, pick, quick
+from dispatcher.policies.settling import settle
+from fanmesh.model.fault import Fault
 from fanmesh.model.outcome import Outcome
+from fanmesh.model.states import AttemptKind
 
 
 class Endpoint(Protocol):
@@ -19,6 +29,11 @@ class Endpoint(Protocol):
     @property
     def address(self) -> str:
         """`host:port`, as it stands in reports."""
+        ...
+
+    @property
+    def spare(self) -> bool:
+        """Whether it is a second connection to an address that has one: only for an attempt beside another."""
         ...
 
     def ready(self) -> bool:
@@ -30,41 +45,69 @@ Endpoints: TypeAlias = Callable[[str], Sequence[Endpoint]]
 """The endpoints of a worker, by its name, as they are known now."""
 
 
-def round_robin(candidates: Sequence[Endpoint], turn: int) -> Endpoint | None:
-    """The first ready one from position `turn` on; the one at `turn` if none is ready; None if there are none."""
-    count = len(candidates)
-    if not count:
-        return None
-    if count == 1:
-        return candidates[0]
-    for step in range(count):
-        candidate = candidates[(turn + step) % count]
-        if candidate.ready():
-            return candidate
-    return candidates[turn % count]
-
-
-def pick(endpoints: Endpoints) -> AttemptLayer:
-    """Set `attempt.endpoint`, or end the attempt as never sent if the worker has no address."""
-    turns: dict[str, int] = {}
+def choose(endpoints: Endpoints, books: Books, *, now: Now, uniform: Uniform) -> AttemptLayer:
+    """Set `attempt.endpoint` and let it leave, or end it with the reason why nobody may be called."""
 
     def layer(call: AttemptCall) -> AttemptCall:
         async def picked(attempt: Attempt, sink: Sink) -> Outcome:
-            name = attempt.run.node.worker.name
-            turn = turns.get(name, 0)
-            turns[name] = turn + 1
-            endpoint = round_robin(endpoints(name), turn)
-            if endpoint is None:
-                return Fault(
-                    FaultKind.WORKER_ERROR,
-                    Code.UNAVAILABLE,
-                    f"worker {name}: no address is known for {attempt.run.node.worker.target}",
-                    origin=Origin.LOCAL,
-                    sent=False,
-                    retryable=True,
+            run, at = attempt.run, now()
+            worker = run.node.worker
+            policy = worker.policy
+            targets = endpoints(worker.name)
+            if len(targets) == 1 and policy is NONE and worker.limit is NO_LIMIT:  # nothing to choose, nothing to learn
+                attempt.endpoint = targets[0]
+                attempt.leave(attempt, at)
+                return await call(attempt, sink)
+            if not targets:
+                return nowhere(worker.name, worker.target)
+            book = books.of(worker.name)
+            chosen: Picked | Fault | None = None
+            if not run.attempts and not worker.limit.of_endpoint:
+                chosen = quick(book, targets, policy, at, uniform(), uniform())
+            if chosen is None:
+                tried = [(one.endpoint.address, one.endpoint.spare) for one in run.attempts]
+                ask = Ask(policy, worker.limit, tried, attempt.kind is AttemptKind.HEDGE, attempt.deadline)
+                chosen = pick(book, targets, ask, at, uniform(), uniform())
+            if isinstance(chosen, Fault):
+                what, why = "refused", chosen.kind.value
+                if attempt.kind is AttemptKind.HEDGE:
+                    what, why = "hedge_denied", Denied.NO_OTHER_ENDPOINT.value
+                book.count(what, why)
+                run.note(what, why, at)
+                return chosen
+            outcome: Outcome | None = None
+            try:
+                attempt.endpoint = targets[chosen.at]
+                attempt.elsewhere = len(targets) > len(run.attempts) + 1
+                if chosen.permit.probe:
+                    attempt.kind = AttemptKind.PROBE if attempt.kind is AttemptKind.FIRST else attempt.kind
+                    run.note("probe", "fail_open" if chosen.forced else "due", at, attempt.endpoint.address)
+                attempt.leave(attempt, at)
+                outcome = await call(attempt, sink)
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
+                outcome = gave_up()
+            except Exception as bug:  # noqa: BLE001  (another attempt may do better, so it is an outcome like any other)
+                outcome = defect(bug, asyncio.current_task())
+            finally:
+                ended = now()
+                change = settle(
+                    book,
+                    chosen,
+                    policy,
+                    outcome,
+                    sent_at=at,
+                    deadline=attempt.deadline,
+                    answered_at=attempt.answered_at,
+                    now=ended,
+                    u=uniform(),
                 )
-            attempt.endpoint = endpoint
-            return await call(attempt, sink)
+                if change is not None:
+                    run.note(f"breaker_{change.after.value}", change.why.value, ended, chosen.book.address)
+            if chosen.permit.probe and isinstance(outcome, Fault):
+                outcome.probe = True
+            return outcome
 
         return picked
 

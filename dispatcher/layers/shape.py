@@ -12,8 +12,8 @@ from fanmesh.model.outcome import Outcome, Success
 
 
 def unusable(why: str) -> Fault:
-    """The fault for an answer that cannot be used."""
-    return Fault(FaultKind.INVALID_RESPONSE, Code.INTERNAL, why, origin=Origin.WORKER)
+    """The fault for an answer that this plan cannot use. Ours, and not the worker's: other plans may well be able to."""
+    return Fault(FaultKind.INVALID_RESPONSE, Code.INTERNAL, why, origin=Origin.LOCAL)
 
 
 def shape(call: AttemptCall) -> AttemptCall:

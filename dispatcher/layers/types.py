@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum, unique
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from dispatcher.model.plan import Node, Plan
 from dispatcher.model.reading import Input
@@ -42,35 +42,61 @@ class Sink(Protocol):
         ...
 
 
+class Note(NamedTuple):
+    """A decision of a policy that is worth telling: what was done or denied, why, and when (the clock's ns).
+
+    Only what is out of the ordinary is noted: a first attempt that answers has no notes. `endpoint` may be empty.
+    """
+
+    what: str
+    why: str
+    at: int
+    endpoint: str = ""
+
+
 class BranchRun:
     """One branch of one request while it runs. Owned by flow; layers read it and add attempts.
 
     `deadline` is the clock's time in ns. `state` and `reason` are PENDING and NONE until the branch has ended; whoever ends it
     (flow's alarm, or the observe layer from the outcome) sets them before anybody else looks. `own_timer`: the deadline is the
     branch's own timeout, not the request's. `sent` is to be called with the run and the time when the first attempt leaves.
-    `trace` belongs to the observer.
+    `alarm` asks flow, which owns all timers, to call `woken` at a time; the newest wish replaces (`wake_at`). `queued`: ns that
+    it waited for a place. `deciding`: the attempt whose outcome is the branch's. `trace` belongs to the observer.
     """
 
     __slots__ = (
+        "alarm",
         "attempts",
         "deadline",
+        "deciding",
         "ended_at",
         "index",
         "input",
         "node",
+        "notes",
         "outcome",
         "own_timer",
         "plan",
+        "queued",
         "reason",
         "request",
         "sent",
         "started_at",
         "state",
         "trace",
+        "wake_at",
+        "woken",
     )
 
     def __init__(
-        self, request: Request, plan: Plan, node: Node, index: int, deadline: int, sent: Callable[[BranchRun, int], None]
+        self,
+        request: Request,
+        plan: Plan,
+        node: Node,
+        index: int,
+        deadline: int,
+        sent: Callable[[BranchRun, int], None],
+        alarm: Callable[[BranchRun, int], None] = lambda _run, _at: None,
     ) -> None:
         self.request = request
         self.plan = plan
@@ -86,20 +112,50 @@ class BranchRun:
         self.reason = BranchReason.NONE
         self.outcome: Outcome | None = None
         self.sent = sent
+        self.alarm = alarm
+        self.wake_at = -1
+        self.woken: Callable[[], None] | None = None
+        self.queued = 0
+        self.deciding: Attempt | None = None
+        self.notes: list[Note] = NOTHING_NOTED
         self.trace: Any = None
+
+    def note(self, what: str, why: str, at: int, endpoint: str = "") -> None:
+        """Note a decision, for the report and the span. Once flow has ended the branch, nothing: its report may be out."""
+        if self.ended_at is not None:
+            return
+        if self.notes is NOTHING_NOTED:
+            self.notes = []
+        if len(self.notes) < MAX_NOTES:
+            self.notes.append(Note(what, why, at, endpoint))
+
+
+NOTHING_NOTED: list[Note] = []
+"""Shared by all branches without notes; never changed."""
+
+MAX_NOTES = 32
+"""A branch has few attempts, and each a decision or two: more would be a defect, and must not grow."""
 
 
 class Attempt:
     """One attempt of a branch on one endpoint. Times are the clock's, in ns; `ended_at` None = it still flies.
 
-    `metadata` is what the observer wants sent along; `endpoint` is set by pick.
+    `deadline`: when its own time is over, at most the branch's. `leave` is to be called when an endpoint has been picked, just
+    before the call: only then it is an attempt. `answered_at`: when its first part came. `metadata` is what the observer wants
+    sent along; `endpoint` is set by pick, and `elsewhere`: whether there is one that has not been tried.
+    `hedge_after`: ns after which it is slow.
     """
 
     __slots__ = (
+        "answered_at",
         "cancelled",
+        "deadline",
+        "elsewhere",
         "ended_at",
         "endpoint",
+        "hedge_after",
         "kind",
+        "leave",
         "metadata",
         "number",
         "outcome",
@@ -109,11 +165,23 @@ class Attempt:
         "trace",
     )
 
-    def __init__(self, run: BranchRun, number: int, kind: AttemptKind, sent_at: int) -> None:
+    def __init__(
+        self,
+        run: BranchRun,
+        number: int,
+        kind: AttemptKind,
+        sent_at: int,
+        leave: Callable[[Attempt, int], None] = lambda _attempt, _now: None,
+    ) -> None:
         self.run = run
         self.number = number
         self.kind = kind
         self.sent_at = sent_at
+        self.deadline = run.deadline
+        self.leave = leave
+        self.answered_at: int | None = None
+        self.elsewhere = False
+        self.hedge_after: int | None = None
         self.endpoint: Any = None
         self.ended_at: int | None = None
         self.outcome: Outcome | None = None
@@ -122,6 +190,9 @@ class Attempt:
         self.metadata: tuple[tuple[str, str], ...] = ()
         self.trace: Any = None
 
+
+Uniform: TypeAlias = Callable[[], float]
+"""A random number in [0, 1)."""
 
 BranchCall: TypeAlias = Callable[[BranchRun, Sink], Coroutine[Any, Any, Outcome]]
 AttemptCall: TypeAlias = Callable[[Attempt, Sink], Awaitable[Outcome]]

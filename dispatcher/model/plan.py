@@ -82,6 +82,11 @@ class Node:
     discard_broken: bool = False
 
     @property
+    def writes(self) -> bool:
+        """Whether calling it changes something."""
+        return self.worker.effect is Effect.WRITE
+
+    @property
     def whole_only(self) -> bool:
         """Whether the parts of a stream are held back until it has ended well: to be discarded, or mapped, as a whole."""
         return self.discard_broken or self.output is not None
@@ -109,7 +114,8 @@ class Plan:
     def __post_init__(self) -> None:
         """Work out what every request would otherwise work out again."""
         fold = tuple(
-            FoldNode(n.id, n.weight, n.required, None if n.required else n.soft, n.if_missing, n.default) for n in self.nodes
+            FoldNode(n.id, n.weight, n.required, None if n.required else n.soft, n.if_missing, n.default, n.writes)
+            for n in self.nodes
         )
         object.__setattr__(self, "fold_nodes", fold)
         object.__setattr__(self, "maps_output", any(n.output is not None for n in self.nodes))

@@ -1,6 +1,6 @@
 """What may be done for a call beyond making it, as data. `dispatcher/policies` decides by these, configuration makes them.
 
-A part that is None is off: it is not in the stack and costs nothing. Times are ns, ratios are in [0, 1] unless they say otherwise.
+A part that is None is off, and costs nothing. Times are ns, ratios are in [0, 1] unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class BudgetRule:
-    """What retries and hedges may cost: each first attempt deposits `ratio`, each further one takes 1; `min_per_second` is free.
+    """What retries and hedges may cost: each first attempt pays in `ratio`, each further one takes 1; `min_per_second` is free.
 
     Source: Finagle's RetryBudget (20 %, 10/s, 10 s); the floor is lower because there is one budget a worker and process.
     """
@@ -140,6 +140,11 @@ class LimitRule:
     queue: int = 0
     endpoint_in_flight: int | None = None
     rate: RateRule | None = None
+    of_endpoint: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Whether an endpoint has limits of its own: asked for each attempt."""
+        object.__setattr__(self, "of_endpoint", self.endpoint_in_flight is not None or self.rate is not None)
 
 
 NO_LIMIT: Final = LimitRule()

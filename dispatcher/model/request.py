@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dispatcher.model.reading import Input
 from fanmesh.model.fault import Code
-from fanmesh.model.states import EmitMode
+from fanmesh.model.states import AttemptKind, EmitMode
 
 
 class Trace(NamedTuple):
@@ -54,6 +54,9 @@ class Request:
     """One request. `arrived` is the clock's time in ns; `remaining` ns until the caller's deadline, None = it has none.
 
     `headers` go to every worker as they are. `wire` is whatever the leaf wants to serialise only once per request.
+    `critical` False: it is shed first. `inherited`: what attempt of somebody else's this request is, FIRST if it is none; a
+    hedge, retry or shadow is never hedged again. `shadow`: the answer is only compared. `idempotency_key` empty = none.
+    `faults`: metadata by which the caller asks for injected faults.
     """
 
     id: str
@@ -68,6 +71,11 @@ class Request:
     trace: Trace = Trace()
     headers: tuple[tuple[str, str], ...] = ()
     wire: bytes | None = None
+    critical: bool = True
+    inherited: AttemptKind = AttemptKind.FIRST
+    shadow: bool = False
+    idempotency_key: str = ""
+    faults: tuple[tuple[str, str], ...] = ()
 
 
 class Refusal(NamedTuple):

@@ -1,45 +1,101 @@
 """The addresses of the workers, with one channel each.
 
 One channel per address and not one for all addresses of a name: the library's own balancing hides which address answered,
-and everything above (breaker, latency, hedges to another endpoint) needs to know.
+and everything above (breaker, latency, hedges to another endpoint) needs to know. Where the target is opaque there is nothing
+to know, and a hedge has only a second connection to go by: the spare channel.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 from dispatcher.flow.ports import Clock
 from dispatcher.layers.pick import Endpoint
 from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Worker
+from dispatcher.wire.resolving import Lookups, Resolve, fixed_addresses, is_opaque, resolve
+from dispatcher.wire.watching import Watcher
 from dispatcher.wire.worker_call import GrpcEndpoint
+from fanmesh.model.times import SECOND, seconds
 from fanmesh.transport.port import Channel, ChannelOptions, Transport
 
-Found: TypeAlias = dict[str, tuple[Endpoint, ...]]
-"""Endpoints by worker."""
+Key: TypeAlias = tuple[str, bool]
+"""A channel: its address, and whether it is the spare one."""
 
 READY_WITHIN: Final = 10.0
-"""Seconds that start-up waits for workers before it serves without them."""
+"""Seconds that start-up waits for workers before it serves without them, and a new address is helped to connect."""
+
+DRAIN: Final = 20 * SECOND
+"""How long calls to an address that is gone may go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What `find` found. `version` is that of the endpoints when it began to look."""
+
+    workers: dict[str, Worker]
+    addresses: dict[str, list[str]]
+    version: int
+
+    def keys(self, worker: str) -> list[Key]:
+        """The channels of a worker."""
+        return keys_of(self.workers[worker], self.addresses[worker])
+
+
+def keys_of(worker: Worker, addresses: Iterable[str]) -> list[Key]:
+    """The channels that a worker with these addresses needs: one each, and a spare one if only that lets it hedge."""
+    hedges = is_opaque(worker) and worker.policy.hedge is not None
+    return [(address, spare) for address in addresses for spare in ((False, True) if hedges else (False,))]
+
+
+def addresses_in(endpoints: Sequence[Endpoint]) -> list[str]:
+    """Each address once, in order."""
+    return list(dict.fromkeys(endpoint.address for endpoint in endpoints))
 
 
 class Endpoints:
-    """Every worker's endpoints. `of` is what `pick` reads; it never waits."""
+    """Every worker's endpoints. `of` is what `pick` reads; it never waits.
 
-    def __init__(self, transport: Transport, clock: Clock, limits: Limits) -> None:
+    `drain` gives the ns that calls to an address that is gone may go on. `dropped(worker, address)` is told of each such
+    address at once.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        clock: Clock,
+        limits: Limits,
+        *,
+        drain: Callable[[], int] = lambda: DRAIN,
+        dropped: Callable[[str, str], None] = lambda _worker, _address: None,
+        resolve: Resolve = resolve,
+    ) -> None:
         self._transport = transport
         self._clock = clock
         self._limits = limits
-        self._channels: dict[str, Channel] = {}
-        self._endpoints: Found = {}
+        self._drain = drain
+        self._dropped = dropped
+        self._lookups = Lookups(resolve)
+        self._watcher = Watcher(clock, self._lookups.of, self._changed)
+        self._channels: dict[Key, Channel] = {}
+        self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self._workers: dict[str, Worker] = {}
         self._local: set[str] = set()
+        self._version = 0
+        self._changed_at: dict[str, int] = {}  # the version at which a lookup of ours last changed a worker
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._draining: set[Channel] = set()
 
     def of(self, worker: str) -> Sequence[Endpoint]:
         """The endpoints of a worker; none if its name could not be resolved."""
         return self._endpoints.get(worker, ())
+
+    def nudge(self, worker: str) -> None:
+        """A worker could not be reached: look its name up again soon, once a second at most."""
+        self._watcher.nudge(worker)
 
     def add_local(self, worker: str, endpoint: Endpoint) -> None:
         """Let a worker be answered in this process."""
@@ -55,64 +111,104 @@ class Endpoints:
     async def find(self, workers: Iterable[Worker]) -> tuple[Found, list[str]]:
         """Resolve, and make channels for new addresses; nobody uses them before `use`.
 
-        Returns the endpoints by worker, and the names of workers without an address. A worker whose name cannot be resolved now
-        keeps the addresses that it has.
+        Returns the addresses by worker, and the names of workers without any. A worker whose name cannot be resolved now keeps
+        the addresses that it has.
         """
-        remote = [worker for worker in workers if worker.name not in self._local]
-        addresses = await asyncio.gather(*(addresses_of(worker) for worker in remote))
-        found: Found = {}
-        for worker, theirs in zip(remote, addresses, strict=True):
-            fresh = tuple(self._endpoint(address) for address in theirs)
-            found[worker.name] = fresh or self._endpoints.get(worker.name, ())
-        return found, [name for name, endpoints in found.items() if not endpoints]
+        remote = {worker.name: worker for worker in workers if worker.name not in self._local}
+        version = self._version
+        answers = await asyncio.gather(*(self._lookups.of(worker) for worker in remote.values()))
+        addresses = {name: answer or addresses_in(self.of(name)) for name, answer in zip(remote, answers, strict=True)}
+        found = Found(remote, addresses, version)
+        for name in remote:
+            for key in found.keys(name):
+                self._channel(key)
+        return found, [name for name, known in addresses.items() if not known]
 
-    def use(self, found: Found) -> list[Channel]:
-        """Let new attempts go to these; returns the channels that nobody goes to any more."""
-        local = {name: endpoints for name, endpoints in self._endpoints.items() if name in self._local}
-        self._endpoints = {**found, **local}
-        wanted = {endpoint.address for endpoints in found.values() for endpoint in endpoints}
-        return [self._channels.pop(address) for address in set(self._channels) - wanted]
+    def use(self, found: Found) -> None:
+        """Let new attempts go to these, watch their names, and let go of the addresses that nobody goes to any more.
+
+        A name that has been looked up again since `find` began keeps the newer answer.
+        """
+        before = self._endpoints
+        self._endpoints = {name: before[name] for name in self._local}
+        self._version += 1
+        for name, worker in found.workers.items():
+            addresses = addresses_in(before[name]) if self._newer(worker, found.version) else found.addresses[name]
+            self._endpoints[name] = self._made(worker, addresses)
+        self._workers = found.workers
+        self._changed_at = {name: at for name, at in self._changed_at.items() if name in found.workers}
+        for name, old in before.items():
+            self._forget(name, old)
+        wanted = {(one.address, one.spare) for name in found.workers for one in self._endpoints[name]}
+        self._release(set(self._channels) - wanted)
+        self._watcher.watch(found.workers.values())
 
     async def wait_ready(self, found: Found, within: float = READY_WITHIN) -> list[str]:
         """Connect to these; the addresses that are not connected after `within` seconds."""
-        wanted = {endpoint.address for endpoints in found.values() for endpoint in endpoints}
-        channels = [channel for address, channel in self._channels.items() if address in wanted]
+        keys = dict.fromkeys(key for name in found.workers for key in found.keys(name))
+        channels = [self._channels[key] for key in keys if key in self._channels]
         ready = await asyncio.gather(*(channel.wait_ready(within) for channel in channels))
-        return [channel.address for channel, up in zip(channels, ready, strict=True) if not up]
+        return list(dict.fromkeys(channel.address for channel, up in zip(channels, ready, strict=True) if not up))
 
     async def aclose(self) -> None:
-        """Close every channel."""
-        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+        """Watch nobody, and close every channel, those that drain included."""
+        self._watcher.close()
+        self._lookups.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(channel.close() for channel in (*self._channels.values(), *self._draining)))
         self._channels.clear()
+        self._draining.clear()
 
-    def _endpoint(self, address: str) -> GrpcEndpoint:
-        channel = self._channels.get(address)
+    def _changed(self, worker: Worker, addresses: list[str]) -> None:
+        """A lookup gave these. The order of a name's addresses means nothing: the old ones stay where they are."""
+        old = self.of(worker.name)
+        known, now = addresses_in(old), set(addresses)
+        if set(known) == now:
+            return
+        self._version += 1
+        self._changed_at[worker.name] = self._version
+        fresh = [address for address in dict.fromkeys(addresses) if address not in known]
+        for address in fresh:
+            self._start(self._channel((address, False)).wait_ready(READY_WITHIN))
+        self._endpoints[worker.name] = self._made(worker, [*(address for address in known if address in now), *fresh])
+        self._forget(worker.name, old)
+        used = {(one.address, one.spare) for name in self._workers for one in self.of(name)}
+        self._release({(address, False) for address in known} - used)
+
+    def _newer(self, worker: Worker, version: int) -> bool:
+        """Whether a lookup of ours has changed this worker after `version`, and it still is the same name."""
+        known = self._workers.get(worker.name)
+        same = known is not None and known.target == worker.target and fixed_addresses(worker) is None
+        return same and self._changed_at.get(worker.name, 0) > version
+
+    def _made(self, worker: Worker, addresses: Iterable[str]) -> tuple[Endpoint, ...]:
+        keys = keys_of(worker, dict.fromkeys(addresses))
+        return tuple(GrpcEndpoint(self._channel(key), self._clock, self._limits, spare=key[1]) for key in keys)
+
+    def _channel(self, key: Key) -> Channel:
+        channel = self._channels.get(key)
         if channel is None:
-            channel = self._channels[address] = self._transport.connect(address, ChannelOptions())
-        return GrpcEndpoint(channel, self._clock, self._limits)
+            channel = self._channels[key] = self._transport.connect(key[0], ChannelOptions(spread=key[0].startswith("dns:")))
+        return channel
 
+    def _forget(self, worker: str, old: Sequence[Endpoint]) -> None:
+        left = addresses_in(self.of(worker))
+        for address in addresses_in(old):
+            if address not in left:
+                self._dropped(worker, address)
 
-async def addresses_of(worker: Worker) -> list[str]:
-    """The addresses of a worker: its list, or what its target resolves to now. Empty if the name is not known."""
-    if worker.endpoints:
-        return list(worker.endpoints)
-    target = worker.target
-    if target.startswith("unix:"):
-        return [target]
-    host, _, port = target.removeprefix("dns:").removeprefix("///").removeprefix("ipv4:").removeprefix("ipv6:").rpartition(":")
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # the latter for a label that no name may have
-        return []
-    return distinct([str(sockaddr[0]) for _, _, _, _, sockaddr in found], int(port))
+    def _release(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            if (channel := self._channels.pop(key, None)) is not None:
+                self._draining.add(channel)
+                self._start(self._end(channel))
 
+    async def _end(self, channel: Channel) -> None:
+        await channel.close(seconds(self._drain()))
+        self._draining.discard(channel)
 
-def distinct(hosts: Iterable[str], port: int) -> list[str]:
-    """`host:port` of each address once, in the given order.
-
-    Loopback names have an address in each family, but they are one host, where usually one family listens: IPv4 is kept.
-    """
-    addresses = [ipaddress.ip_address(host) for host in dict.fromkeys(hosts)]
-    loopback4 = any(a.is_loopback and a.version == 4 for a in addresses)
-    kept = [a for a in addresses if not (a.is_loopback and a.version == 6 and loopback4)]
-    return [f"[{a}]:{port}" if a.version == 6 else f"{a}:{port}" for a in kept]
+    def _start(self, work: Coroutine[Any, Any, object]) -> None:
+        self._tasks.add(task := asyncio.ensure_future(work))
+        task.add_done_callback(self._tasks.discard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from dispatcher.flow.ports import Engine
 from dispatcher.flow.prepare import fate_of, is_required, soft_of, start_event
@@ -11,20 +11,18 @@ from dispatcher.flow.route import Routed, route
 from dispatcher.layers.pick import Endpoints
 from dispatcher.layers.types import BranchRun
 from dispatcher.model.deadlines import Deadlines, branch_deadline, divide
-from dispatcher.model.plan import Catalogue
+from dispatcher.model.plan import Catalogue, Worker
 from dispatcher.model.request import Refusal, Request
 from fanmesh.eventlog.fields import number
 from fanmesh.eventlog.start import write_start
 from fanmesh.model.fault import Code
 from fanmesh.model.states import BranchReason
+from fanmesh.model.times import MS, SECOND
 from fanmesh.model.values import Malformed
 from fanmesh.reporting import duration
 from fanmesh.v1 import aggregator_pb2, dispatcher_pb2
 
 Explainer: TypeAlias = Callable[[Catalogue, Request], dispatcher_pb2.ExplainResponse | Refusal]
-
-LAYERS: Final = ("observe", "attempts (1)", "pick (round_robin)", "shape", "leaf")
-"""What every branch passes through, outermost first; stack.py in words."""
 
 
 def explainer(engine: Engine, endpoints: Endpoints) -> Explainer:
@@ -84,7 +82,50 @@ def _node(
     if node.sla is not None:
         out.sla.CopyFrom(duration(node.sla))
     out.if_missing = number(node.if_missing)
-    out.layers.extend(LAYERS)
+    out.layers.extend(layers_of(node.worker))
+
+
+def layers_of(worker: Worker) -> list[str]:
+    """What the calls of a worker pass through, outermost first: stack.py in words, without what is off."""
+    policy, limit = worker.policy, worker.limit
+    layers = ["observe"]
+    if limit.in_flight is not None:
+        layers.append(f"queue (in_flight {limit.in_flight}, waiting {limit.queue})")
+    layers.append(f"attempts ({_attempts(worker)})")
+    permits = [policy.balance.value]
+    if (rule := policy.breaker) is not None:
+        rate = "" if rule.rate_over is None else f"over {rule.rate_over:g} of ≥ {rule.min_requests} in {shown(rule.window)}"
+        permits.append(
+            "breaker " + " or ".join(filter(None, (f"{rule.consecutive} in a row" if rule.consecutive else "", rate)))
+        )
+    if limit.endpoint_in_flight is not None:
+        permits.append(f"endpoint_in_flight {limit.endpoint_in_flight}")
+    if limit.rate is not None:
+        permits.append(f"rate {limit.rate.per_second:g}/s, burst {limit.rate.burst}")
+    layers.append(f"pick ({', '.join(permits)})")
+    if (faults := worker.faults) is not None:
+        layers.append(f"faults (delay {faults.delay_share:.0%}, abort {faults.abort_share:.0%}, seed {faults.seed})")
+    return [*layers, "shape", "leaf"]
+
+
+def _attempts(worker: Worker) -> str:
+    """How many attempts there may be, and why more than one."""
+    policy = worker.policy
+    told = [f"at most {policy.max_attempts}"]
+    if (retry := policy.retry) is not None:
+        codes = ", ".join(sorted(code.name for code in retry.codes))
+        told.append(f"retry {codes}" if worker.repeatable else "retry if never sent")
+        if retry.per_try_timeout is not None:
+            told.append(f"each at most {shown(retry.per_try_timeout)}")
+    if (hedge := policy.hedge) is not None and worker.repeatable:
+        after = f"p{100 * hedge.quantile:g}" if hedge.delay is None else shown(hedge.delay)
+        told.append(f"hedge after {after}, at most {hedge.max_extra_load:.0%} more")
+    return ", ".join(told) if policy.max_attempts > 1 else "1"
+
+
+def shown(ns: int) -> str:
+    """`1500ms` for people."""
+    return f"{ns / MS:g}ms" if ns < SECOND else f"{ns / SECOND:g}s"
 
 
 def _never(_run: BranchRun, _now: int) -> None:

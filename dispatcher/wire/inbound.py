@@ -11,12 +11,13 @@ from google.protobuf.message import DecodeError, Message
 
 from dispatcher.model.plan import Catalogue
 from dispatcher.model.request import LOOSE, Refusal, Request, Tightening, Trace
+from dispatcher.policies.faults import ABORT_HEADER, DELAY_HEADER
 from fanmesh.model.fault import Code
-from fanmesh.model.states import EmitMode
+from fanmesh.model.states import AttemptKind, EmitMode
 from fanmesh.model.times import SECOND
 from fanmesh.model.values import Malformed
 from fanmesh.payload import Box, Kind
-from fanmesh.transport.port import ServerCall
+from fanmesh.transport.port import Metadata
 from fanmesh.v1 import dispatcher_pb2
 
 M = TypeVar("M", bound=Message)
@@ -25,9 +26,22 @@ KINDS: Final = frozenset(kind.value for kind in Kind)
 CRITICALITIES: Final = frozenset({"CRITICAL", "SHEDDABLE"})
 
 MAX_REQUEST_ID: Final = 128
+MAX_KEY: Final = 256
 
-TRAVELLING: Final = frozenset({"fanmesh-request-id", "fanmesh-criticality", "fanmesh-hops"})
-"""Metadata of the caller that goes on to the workers."""
+MAX_HOPS: Final = 4
+"""Dispatchers that a request may pass one after the other. `fanmesh-hops` counts those it has passed: absent or 0 from a
+program, 1 from the first dispatcher to its workers. A dispatcher that is sent a 4 refuses, because its own workers would be
+sent a 5: a plan that reaches itself through a worker would otherwise multiply without end."""
+
+READ: Final = frozenset({"fanmesh-request-id", "fanmesh-criticality", "fanmesh-hops", "fanmesh-attempt-kind"})
+"""Metadata of the caller that means something here; it goes on to the workers."""
+
+FAULTS: Final = frozenset({ABORT_HEADER, DELAY_HEADER})
+"""Metadata by which a caller asks for faults, of workers that are configured to listen to it."""
+
+INHERITED: Final = {"retry": AttemptKind.RETRY, "hedge": AttemptKind.HEDGE, "shadow": AttemptKind.SHADOW}
+"""Attempts of an outer dispatcher that change what an inner one does. Everything else, words of later versions among them, is
+FIRST: the kind is advice, and a call must not fail because of it."""
 
 
 class Unacceptable(Exception):  # noqa: N818  (what the request is, not an error of ours)
@@ -36,6 +50,22 @@ class Unacceptable(Exception):  # noqa: N818  (what the request is, not an error
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
         self.refusal = Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", f"{field}: {message}", (("field", field),))
+
+
+class TurnedAway(Unacceptable):
+    """The door has said no; the request may be as it should."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__("request", refusal.message)
+        self.refusal = refusal
+
+
+class TooManyHops(Unacceptable):
+    """The request has passed as many dispatchers as it may."""
+
+    def __init__(self, hops: int) -> None:
+        super().__init__("fanmesh-hops", f"the request has passed {hops} dispatchers, and {MAX_HOPS} is the most")
+        self.refusal = Refusal(Code.FAILED_PRECONDITION, "TOO_MANY_HOPS", str(self), (("hops", str(hops)),))
 
 
 def _parser(kind: type[M]) -> Callable[[bytes], M]:
@@ -55,7 +85,8 @@ parse_explain = _parser(dispatcher_pb2.ExplainRequest)
 
 def request_of(
     message: dispatcher_pb2.DispatchRequest,
-    call: ServerCall,
+    metadata: Metadata,
+    time_left: float | None,
     trace: Trace,
     catalogue: Catalogue,
     arrived: int,
@@ -64,10 +95,11 @@ def request_of(
 ) -> Request:
     """The request in a message; raises Unacceptable with the field that is wrong or not supported yet.
 
-    JSON text is read here, because malformed text must not reach a worker; a Struct is opened only if something reads it.
+    `time_left`: seconds until the caller's deadline, None = it has none. JSON text is read here, because malformed text must
+    not reach a worker; a Struct is opened only if something reads it.
     """
-    if message.idempotency_key:
-        raise Unacceptable("idempotency_key", "is not supported by this version")
+    if not is_key(message.idempotency_key):
+        raise Unacceptable("idempotency_key", f"is more than {MAX_KEY} characters, or not printable ASCII")
     if message.reply_kind and message.reply_kind not in KINDS:
         raise Unacceptable("reply_kind", f"{message.reply_kind} is no PayloadKind")
     box = Box(message.input if message.HasField("input") else None)
@@ -76,26 +108,33 @@ def request_of(
             _ = box.value
         except Malformed as error:
             raise Unacceptable("input.json", str(error)) from None
-    remaining = call.time_remaining()
-    headers = {key: told for key, told in call.metadata if key in TRAVELLING}
+    headers = {key: told for key, told in metadata if key in READ}
+    faults = tuple([(key, str(told)) for key, told in metadata if key in FAULTS])
     request_id = _request_id(str(headers.get("fanmesh-request-id") or ""))
+    criticality = _criticality(str(headers.get("fanmesh-criticality") or "CRITICAL"))
+    inherited = INHERITED.get(str(headers.get("fanmesh-attempt-kind")), AttemptKind.FIRST)
     return Request(
         id=request_id,
         plan=message.plan,
         input=box,
         arrived=arrived,
         attributes=_attributes(message.attributes, catalogue) if message.attributes else {},
-        remaining=None if remaining is None else int(remaining * SECOND),
+        remaining=None if time_left is None else int(time_left * SECOND),
         tightening=_tightening(message),
         emit=emit,
         min_interval=min_interval,
         trace=trace,
         headers=(
             ("fanmesh-request-id", request_id),
-            ("fanmesh-criticality", _criticality(str(headers.get("fanmesh-criticality") or "CRITICAL"))),
+            ("fanmesh-criticality", criticality),
             ("fanmesh-hops", _hops(str(headers.get("fanmesh-hops") or "0"))),
             *trace.headers(),
         ),
+        critical=criticality == "CRITICAL",
+        inherited=inherited,
+        shadow=inherited is AttemptKind.SHADOW,
+        idempotency_key=message.idempotency_key,
+        faults=faults,
     )
 
 
@@ -143,6 +182,8 @@ def _request_id(told: str) -> str:
     """The caller's id, or one of ours. Every worker is sent it, and metadata has little room."""
     if len(told) > MAX_REQUEST_ID:
         raise Unacceptable("fanmesh-request-id", f"{len(told)} characters are more than {MAX_REQUEST_ID}")
+    if not (told.isascii() and told.isprintable()):
+        raise Unacceptable("fanmesh-request-id", "is not printable ASCII")
     return told or urandom(16).hex()
 
 
@@ -150,7 +191,15 @@ def _hops(told: str) -> str:
     """One more than the caller says."""
     if not (told.isascii() and told.isdecimal() and len(told) < 4):
         raise Unacceptable("fanmesh-hops", f"{told!r} is not a number below 1000")
-    return str(int(told) + 1)
+    hops = int(told)
+    if hops >= MAX_HOPS:
+        raise TooManyHops(hops)
+    return str(hops + 1)
+
+
+def is_key(text: str) -> bool:
+    """Whether it can be an idempotency key; empty = none."""
+    return len(text) <= MAX_KEY and text.isascii() and text.isprintable()
 
 
 def _criticality(told: str) -> str:

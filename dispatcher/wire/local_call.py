@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from dispatcher.flow.ports import Clock
 from dispatcher.layers.types import Attempt, Gate, Sink
+from dispatcher.wire.within import within
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Part, Success
 from fanmesh.model.times import seconds
@@ -30,6 +31,8 @@ class LocalEndpoint:
 
     __slots__ = ("_clock", "_worker", "address")
 
+    spare = False
+
     def __init__(self, worker: Worker[Any], clock: Clock) -> None:
         self._worker = worker
         self._clock = clock
@@ -40,7 +43,11 @@ class LocalEndpoint:
         return True
 
     async def call(self, attempt: Attempt, sink: Sink) -> Outcome:
-        """Run the function. Its input is its own: what it changes there, no other branch sees."""
+        """Run the function, for as long as the attempt may take."""
+        return await within(attempt, self._call(attempt, sink), self._clock)
+
+    async def _call(self, attempt: Attempt, sink: Sink) -> Outcome:
+        """Its input is its own: what it changes there, no other branch sees."""
         run = attempt.run
         ctx = self._context(attempt)
         given = run.input.value
@@ -89,5 +96,5 @@ class LocalEndpoint:
             attempt=attempt.number,
             attributes={name: value for name, value in request.attributes.items() if name in allowed},
             metadata=dict(attempt.metadata),
-            time_left=lambda: seconds(max(0, run.deadline - self._clock.now())),
+            time_left=lambda: seconds(max(0, attempt.deadline - self._clock.now())),
         )

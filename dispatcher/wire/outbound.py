@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.message import Message
 
 from dispatcher.flow.ports import Reply
 from dispatcher.model.request import Refusal
 from fanmesh.model.fault import Code
+from fanmesh.model.report import Report
 from fanmesh.model.values import Value
 from fanmesh.payload import Kind, PayloadError, from_value
 from fanmesh.reporting import to_summary, write_report
@@ -18,6 +19,8 @@ from fanmesh.v1 import dispatcher_pb2
 from fanmesh.v1.payload_pb2 import Payload
 
 COMPLETE = "fanmesh-complete"
+REPLAYED: Final = "fanmesh-replayed"
+"""Trailers. The second, `true`: the answer was made for an earlier call. Not sent to those who joined a run."""
 
 ENVELOPE: Final = 128
 """Bytes for sequence number and coverage around a stream's messages: at most 13 counts of 5 bytes, a double, and lengths."""
@@ -26,6 +29,35 @@ MESSAGE_LIMIT: Final = 512
 VALUE_LIMIT: Final = 256
 """Bytes of a status message, and of a value in ErrorInfo: callers choose some of both. A message is sent twice, and all
 trailers together, with a summary of 4 KB (5.5 in base64), must stay below the 8 KB at which peers drop a status."""
+
+
+class Finished(NamedTuple):
+    """How a request ended, as it will be told. `refusal` None = OK.
+
+    `report`: for the summary beside a status. `keep`: whoever asks again with the same idempotency key is told the same.
+    """
+
+    response: dispatcher_pb2.DispatchResponse
+    refusal: Refusal | None = None
+    report: Report | None = None
+    keep: bool = False
+    replayed: bool = False
+
+
+def finish(reply: Reply, kind: Kind, limit: int) -> Finished:
+    """A reply as it will be told.
+
+    Kept are replies that the plan accepted (also one that cannot be sent: it would be too large again), and ABORTED ones: a
+    write was sent, and must not be sent once more. Any other failure may end otherwise next time.
+    """
+    response, refusal = response_of(reply, kind, limit)
+    keep = reply.refusal is None or reply.wrote
+    return Finished(response, refusal, None if refusal is None else reply.report, keep)
+
+
+def refused(refusal: Refusal) -> Finished:
+    """A request that did not run."""
+    return Finished(dispatcher_pb2.DispatchResponse(), refusal)
 
 
 def response_of(reply: Reply, kind: Kind, limit: int) -> tuple[dispatcher_pb2.DispatchResponse, Refusal | None]:
@@ -67,16 +99,28 @@ def written(value: Value, kind: Kind) -> Payload | Refusal:
         return Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", text, (("field", "reply_kind"),))
 
 
-def error_of(refusal: Refusal, reply: Reply | None = None) -> StatusError:
+def error_of(finished: Finished) -> StatusError:
     """The status of a call that fails: ErrorInfo, and a summary of the report that fits into trailers."""
+    refusal = finished.refusal
+    if refusal is None:
+        raise AssertionError("the call has not failed")
     info = {key: within(value, VALUE_LIMIT) for key, value in refusal.metadata}
     details: list[Message] = [status.error_info(refusal.reason, info)]
-    if reply is not None and reply.report is not None:
-        details.append(to_summary(reply.report))
-    trailers = [(COMPLETE, "false")]
+    if finished.report is not None:
+        details.append(to_summary(finished.report))
+    trailers = trailers_of(finished)
     if refusal.pushback is not None:
         trailers.append((status.PUSHBACK, str(refusal.pushback)))
     return StatusError(refusal.code, within(refusal.message, MESSAGE_LIMIT), trailers=trailers, details=details)
+
+
+def trailers_of(finished: Finished) -> list[tuple[str, str | bytes]]:
+    """Trailing metadata of every answer, good or bad."""
+    complete = finished.refusal is None and finished.response.report.complete
+    trailers: list[tuple[str, str | bytes]] = [(COMPLETE, "true" if complete else "false")]
+    if finished.replayed:
+        trailers.append((REPLAYED, "true"))
+    return trailers
 
 
 def within(text: str, limit: int) -> str:
@@ -91,7 +135,10 @@ def within(text: str, limit: int) -> str:
     return text
 
 
-def outcome_in(response: dispatcher_pb2.DispatchResponse, refusal: Refusal) -> None:
-    """Write the status that the call would have had into the message."""
-    info = status.error_info(refusal.reason, dict(refusal.metadata))
-    response.outcome.CopyFrom(status.status(refusal.code, refusal.message, [info]))
+def in_message(finished: Finished) -> dispatcher_pb2.DispatchResponse:
+    """The response; on failure with the status that the call would have had, which is the same for all who share it."""
+    response, refusal = finished.response, finished.refusal
+    if refusal is not None and not response.HasField("outcome"):
+        info = status.error_info(refusal.reason, dict(refusal.metadata))
+        response.outcome.CopyFrom(status.status(refusal.code, refusal.message, [info]))
+    return response

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Final
 
-from dispatcher.flow.dispatch import dispatch
-from dispatcher.flow.ports import Engine, Reply
-from dispatcher.model.limits import Limits
-from dispatcher.model.plan import Catalogue
 from dispatcher.model.request import Refusal, Trace
-from dispatcher.wire.explain import Explainer
-from dispatcher.wire.inbound import (
-    KINDS,
-    Unacceptable,
-    duration,
-    emit_of,
-    parse_dispatch,
-    parse_explain,
-    parse_stream,
-    request_of,
-)
-from dispatcher.wire.outbound import COMPLETE, error_of, outcome_in, over, response_of, written
-from dispatcher.wire.view import View
+from dispatcher.wire.answering import Asked, Serving, accept, answer, result_kind, watch
+from dispatcher.wire.inbound import Unacceptable, duration, emit_of, parse_dispatch, parse_explain, parse_stream, request_of
+from dispatcher.wire.outbound import Finished, error_of, in_message, over, refused, trailers_of, written
+from dispatcher.wire.view import Seen, View
 from fanmesh.model.report import BranchReport
-from fanmesh.payload import Kind, kind_of
 from fanmesh.reporting import to_branch, to_coverage
-from fanmesh.transport.port import Metadata, Routes, ServerCall, StatusError
+from fanmesh.transport.port import Routes, ServerCall
 from fanmesh.v1 import dispatcher_pb2
 
 SERVICE: Final = "fanmesh.v1.DispatcherService"
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What the servicer needs. `catalogue` gives the one in force; a request keeps the one it began with."""
-
-    engine: Engine
-    catalogue: Callable[[], Catalogue]
-    trace: Callable[[Metadata], Trace]
-    explain: Explainer
-    limits: Limits
 
 
 class DispatcherService:
@@ -61,103 +35,72 @@ class DispatcherService:
     async def dispatch(self, raw: bytes, call: ServerCall) -> bytes:
         """Answer once."""
         serving, arrived = self._serving, self._serving.engine.clock.now()
-        catalogue = serving.catalogue()
         message = None
-        try:
-            message = parse_dispatch(raw)
-            request = request_of(message, call, serving.trace(call.metadata), catalogue, arrived)
-        except Unacceptable as wrong:
-            reply = Reply(None, None, wrong.refusal)
-        else:
-            reply = await dispatch(serving.engine, catalogue, request)
-        response, error = self._finish(message, reply, call)
-        if error is not None:
-            raise error
-        return response.SerializeToString()
+        with serving.door.passage(call) as passage:
+            try:
+                message = parse_dispatch(raw)
+                asked = accept(serving, message, call, call.metadata, arrived, passage.shed)
+            except Unacceptable as wrong:
+                finished = refused(wrong.refusal)
+            else:
+                finished = await answer(serving, asked)
+        if finished.refusal is not None and not (message is not None and message.failure_in_message):
+            raise error_of(finished)
+        call.set_trailers(trailers_of(finished))
+        return in_message(finished).SerializeToString()
 
     async def dispatch_stream(self, raw: bytes, call: ServerCall) -> AsyncIterator[bytes]:
         """Answer while the fan-out runs; the last message holds the report, also on failure."""
         serving, arrived = self._serving, self._serving.engine.clock.now()
-        catalogue = serving.catalogue()
-        message = None
-        try:
-            outer = parse_stream(raw)
-            message = outer.request
-            emit = emit_of(outer)
-            pause = duration("min_interval", outer.min_interval)
-            trace = serving.trace(call.metadata)
-            request = request_of(message, call, trace, catalogue, arrived, emit, pause)
-        except Unacceptable as wrong:
-            last, error = self._last(1, message, Reply(None, None, wrong.refusal), call)
-            yield last
-            if error is not None:
-                raise error from None
-            return
-        view = View(emit, pause, serving.engine.clock)
-        running = asyncio.ensure_future(dispatch(serving.engine, catalogue, request, view))
-        seq = 0
-        try:
-            async for what, coverage in view.until(running):
-                shown = dispatcher_pb2.DispatchStreamResponse(seq=seq + 1, coverage=to_coverage(coverage))
-                if isinstance(what, BranchReport):
-                    shown.branch.CopyFrom(to_branch(what))
-                else:
-                    snapshot = written(what, _kind(message))
-                    if isinstance(snapshot, Refusal) or over(snapshot, serving.limits.reply):
-                        continue  # if the result cannot be sent either, the last message says so
-                    shown.snapshot.CopyFrom(snapshot)
-                seq += 1
-                yield shown.SerializeToString()
-            reply = await running
-        finally:
-            if not running.done():
-                running.cancel()
-                serving.engine.reaper.adopt([running])
-        last, error = self._last(seq + 1, message, reply, call)
-        yield last
-        if error is not None:
-            raise error
+        message, seq = None, 0
+        with serving.door.passage(call) as passage:
+            try:
+                outer = parse_stream(raw)
+                message = outer.request
+                emit, pause = emit_of(outer), duration("min_interval", outer.min_interval)
+                asked = accept(serving, message, call, call.metadata, arrived, passage.shed, emit, pause)
+            except Unacceptable as wrong:
+                finished = refused(wrong.refusal)
+            else:
+                async with aclosing(watch(serving, asked, View(emit, pause, serving.engine.clock), passage)) as events:
+                    async for event in events:
+                        if isinstance(event, Finished):
+                            finished = event
+                        elif (shown := self._shown(event, asked)) is not None:
+                            seq += 1
+                            shown.seq = seq
+                            yield shown.SerializeToString()
+        last = dispatcher_pb2.DispatchStreamResponse(seq=seq + 1, final=in_message(finished))
+        if finished.response.HasField("report"):
+            last.coverage.CopyFrom(finished.response.report.coverage)
+        call.set_trailers(trailers_of(finished))
+        yield last.SerializeToString()
+        if finished.refusal is not None and not (message is not None and message.failure_in_message):
+            raise error_of(finished)
 
     async def explain(self, raw: bytes, call: ServerCall) -> bytes:
-        """Say what would run."""
+        """Say what would run. Answered in any state: it calls nothing."""
         serving, arrived = self._serving, self._serving.engine.clock.now()
         catalogue = serving.catalogue()
         try:
             message = parse_explain(raw).request
-            request = request_of(message, call, Trace(), catalogue, arrived)
+            request = request_of(message, call.metadata, call.time_remaining(), Trace(), catalogue, arrived)
         except Unacceptable as wrong:
-            raise error_of(wrong.refusal) from None
-        answer = serving.explain(catalogue, request)
-        if isinstance(answer, dispatcher_pb2.ExplainResponse):
-            return answer.SerializeToString()
-        raise error_of(answer)
+            raise error_of(refused(wrong.refusal)) from None
+        told = serving.explain(catalogue, request)
+        if isinstance(told, dispatcher_pb2.ExplainResponse):
+            return told.SerializeToString()
+        raise error_of(refused(told))
 
-    def _last(
-        self, seq: int, message: dispatcher_pb2.DispatchRequest | None, reply: Reply, call: ServerCall
-    ) -> tuple[bytes, StatusError | None]:
-        """The last message of a stream, and the error to raise after it."""
-        response, error = self._finish(message, reply, call)
-        last = dispatcher_pb2.DispatchStreamResponse(seq=seq, final=response)
-        if reply.report is not None:
-            last.coverage.CopyFrom(response.report.coverage)
-        return last.SerializeToString(), error
-
-    def _finish(
-        self, message: dispatcher_pb2.DispatchRequest | None, reply: Reply, call: ServerCall
-    ) -> tuple[dispatcher_pb2.DispatchResponse, StatusError | None]:
-        """The last message, and the error to raise after it, if the call is to fail."""
-        response, refusal = response_of(reply, _kind(message), self._serving.limits.reply)
-        if refusal is None:
-            call.set_trailers([(COMPLETE, "true" if response.report.complete else "false")])
-            return response, None
-        outcome_in(response, refusal)
-        if message is not None and message.failure_in_message:
-            call.set_trailers([(COMPLETE, "false")])
-            return response, None
-        return response, error_of(refusal, reply)
-
-
-def _kind(message: dispatcher_pb2.DispatchRequest | None) -> Kind:
-    if message is None:
-        return Kind.JSON
-    return Kind(message.reply_kind) if message.reply_kind in KINDS else kind_of(message.input)
+    def _shown(self, seen: Seen, asked: Asked) -> dispatcher_pb2.DispatchStreamResponse | None:
+        """What there is to see as a message; None if it cannot be one. Then the last message says so, if it is so still."""
+        what, coverage = seen
+        shown = dispatcher_pb2.DispatchStreamResponse(coverage=to_coverage(coverage))
+        if isinstance(what, BranchReport):
+            shown.branch.CopyFrom(to_branch(what))
+            return shown
+        snapshot = written(what, result_kind(asked.message))
+        if isinstance(snapshot, Refusal) or over(snapshot, self._serving.limits.reply):
+            return None
+        shown.snapshot.CopyFrom(snapshot)
+        return shown

@@ -50,7 +50,7 @@ def of_attempt(run: BranchRun, attempt: Attempt | None, code: str) -> dict[str, 
         return attributes
     attributes["fanmesh.attempt.number"] = attempt.number
     attributes["fanmesh.attempt.kind"] = KINDS[attempt.kind]
-    attributes["fanmesh.attempt.won"] = isinstance(attempt.outcome, Success)
+    attributes["fanmesh.attempt.won"] = isinstance(attempt.outcome, Success) and run.deciding in {None, attempt}
     if is_remote(worker):
         attributes["rpc.system.name"] = "grpc"
         attributes["rpc.method"] = STREAM_METHOD if worker.streams else UNARY_METHOD

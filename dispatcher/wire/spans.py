@@ -8,12 +8,12 @@ on to the workers as it came.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from opentelemetry.trace import SpanKind
 
-from dispatcher.layers.types import Attempt, BranchRun, Now
+from dispatcher.layers.types import Attempt, BranchRun, Note, Now
 from dispatcher.model.request import Refusal, Request, Trace
 from dispatcher.wire.observers import Nobody
 from dispatcher.wire.span_attributes import code_of, is_remote, of_attempt, of_branch, of_report
@@ -22,7 +22,7 @@ from fanmesh.model.report import Report
 from fanmesh.model.states import AggregatorMode, BranchState
 from fanmesh.model.times import MS
 from fanmesh.runtime.traceparent import Ids, parse, render
-from fanmesh.runtime.tracing import OFF, SERVER_ERRORS, Attribute, Recorder
+from fanmesh.runtime.tracing import OFF, SERVER_ERRORS, Attribute, Recorder, SpanEvent
 
 S = BranchState
 FAILED: Final = frozenset({S.FAILED, S.TIMED_OUT, S.REJECTED})
@@ -135,7 +135,8 @@ class Spans(Nobody):
         now = self._now()
         start = now if run.started_at is None else run.started_at
         parent = bytes.fromhex(trace.traceparent[36:52])
-        self._record(f"branch {run.node.id}", run, run.trace, parent, start, now, attributes, error)
+        events = [self._event(note) for note in run.notes]
+        self._record(f"branch {run.node.id}", run, run.trace, parent, start, now, attributes, error, events)
 
     def request_ended(self, request: Request, report: Report | None, refusal: Refusal | None, now: int) -> None:
         """Record the request; and the merge, if it ran in this process, so that a trace reads the same in both modes."""
@@ -182,6 +183,7 @@ class Spans(Nobody):
         end: int,
         attributes: Mapping[str, Attribute],
         error: str | None,
+        events: Sequence[SpanEvent] = (),
     ) -> None:
         trace = run.request.trace
         self._recorder.record(
@@ -193,7 +195,15 @@ class Spans(Nobody):
             self._epoch + end,
             attributes,
             error=error,
+            events=events,
         )
+
+    def _event(self, note: Note) -> SpanEvent:
+        """A decision of a policy: what it did or denied, and why."""
+        attributes: dict[str, Attribute] = {"fanmesh.policy.why": note.why}
+        if note.endpoint:
+            attributes["server.address"] = note.endpoint
+        return SpanEvent(note.what, self._epoch + note.at, attributes)
 
     def _merge(self, request: Ids, report: Report, start: int, end: int) -> None:
         merged = (row.span_id for row in report.branches if row.merged and row.span_id)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
 
-from dispatcher.flow.ports import Clock, Reply
+from dispatcher.flow.ports import Clock
+from dispatcher.model.request import Refusal
 from fanmesh.model.coverage import Coverage
 from fanmesh.model.report import BranchReport
 from fanmesh.model.states import EmitMode
@@ -18,6 +20,15 @@ from fanmesh.model.times import seconds
 from fanmesh.model.values import Value
 
 Seen = tuple[Value | BranchReport, Coverage]
+
+
+class Ended(Protocol):
+    """What a request ends in."""
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why it failed, if it did."""
+        ...
 
 
 class View:
@@ -43,7 +54,7 @@ class View:
             self._rows.append((row, read()))
             self._changed.set()
 
-    async def until(self, reply: asyncio.Task[Reply]) -> AsyncIterator[Seen]:
+    async def until(self, reply: asyncio.Task[Ended]) -> AsyncGenerator[Seen]:
         """What there is to see until `reply` is done. If it is accepted, the last snapshot is its result."""
         not_before = self._clock.now()
         while not reply.done():
@@ -67,7 +78,7 @@ class View:
         self._rows.clear()
         return rows
 
-    async def _wait(self, reply: asyncio.Task[Reply], within: float | None) -> None:
+    async def _wait(self, reply: asyncio.Task[Ended], within: float | None) -> None:
         changed = asyncio.ensure_future(self._changed.wait())
         try:
             await asyncio.wait({changed, reply}, timeout=within, return_when=asyncio.FIRST_COMPLETED)

@@ -29,32 +29,36 @@ from fanmesh.v1 import worker_pb2
 PROCESS: Final = "/fanmesh.v1.WorkerService/Process"
 PROCESS_STREAM: Final = "/fanmesh.v1.WorkerService/ProcessStream"
 
+SHEDDABLE: Final = ("fanmesh-criticality", "SHEDDABLE")
+"""What a hedge says of itself: a copy of a call that may still be answered is the first to go. Source: Tail at Scale."""
+
 INPUT_TAG: Final = bytes([worker_pb2.ProcessRequest.INPUT_FIELD_NUMBER << 3 | 2])
 """Field 5 of both request messages, length-delimited."""
 
 
 class GrpcEndpoint:
-    """One address of a worker that speaks WorkerService."""
+    """One address of a worker that speaks WorkerService. `spare`: a second connection to it, for hedges only."""
 
-    __slots__ = ("_channel", "_clock", "_limits", "address", "ready")
+    __slots__ = ("_channel", "_clock", "_limits", "address", "ready", "spare")
 
-    def __init__(self, channel: Channel, clock: Clock, limits: Limits) -> None:
+    def __init__(self, channel: Channel, clock: Clock, limits: Limits, *, spare: bool = False) -> None:
         self._channel = channel
         self._clock = clock
         self._limits = limits
         self.address = channel.address
         self.ready = channel.ready
+        self.spare = spare
 
     async def call(self, attempt: Attempt, sink: Sink) -> Outcome:
         """Make the call. Cancelling it cancels the worker."""
         run = attempt.run
-        timeout = seconds(run.deadline - self._clock.now())
+        timeout = seconds(attempt.deadline - self._clock.now())
         if run.node.worker.streams:
             return await self._stream(attempt, sink, timeout)
         try:
             reply = await self._channel.unary(PROCESS, request_bytes(attempt), timeout=timeout, metadata=metadata_of(attempt))
         except RpcError as error:
-            return fault_of(error, self._clock.now(), run.deadline, 0)
+            return fault_of(error, self._clock.now(), attempt.deadline, 0)
         return self._read(reply.payload)
 
     def _read(self, payload: bytes) -> Outcome:
@@ -73,7 +77,7 @@ class GrpcEndpoint:
         try:
             stream = self._channel.stream(PROCESS_STREAM, request_bytes(attempt), timeout=left, metadata=metadata_of(attempt))
         except RpcError as error:
-            return fault_of(error, self._clock.now(), attempt.run.deadline, 0)
+            return fault_of(error, self._clock.now(), attempt.deadline, 0)
         total = count = 0
         last = Success(None)
         try:
@@ -88,7 +92,7 @@ class GrpcEndpoint:
                     return outcome
                 last, count = outcome, count + 1
         except RpcError as error:
-            return fault_of(error, self._clock.now(), attempt.run.deadline, count)
+            return fault_of(error, self._clock.now(), attempt.deadline, count)
         finally:
             await stream.aclose()
         return last._replace(streamed=count > 0)
@@ -150,7 +154,7 @@ def request_bytes(attempt: Attempt) -> bytes:
     if identity is None:
         identity = request.wire = worker_pb2.ProcessRequest(request_id=request.id).SerializeToString()
     parts = [identity, _place(run.plan.name, run.node.id), carried.field(INPUT_TAG)]
-    if run.node.worker.attributes or attempt.number:
+    if run.node.worker.attributes or attempt.number or run.node.writes or request.shadow:
         parts.append(_particulars(attempt).SerializeToString())
     return b"".join(parts)
 
@@ -162,18 +166,36 @@ def _place(plan: str, branch: str) -> bytes:
 
 
 def _particulars(attempt: Attempt) -> worker_pb2.ProcessRequest:
-    message = worker_pb2.ProcessRequest(attempt=attempt.number)
-    given = attempt.run.request.attributes
-    for name in attempt.run.node.worker.attributes:
+    run, request = attempt.run, attempt.run.request
+    message = worker_pb2.ProcessRequest(attempt=attempt.number, shadow=request.shadow)
+    if run.node.writes:
+        message.idempotency_key = key_of(attempt)
+    given = request.attributes
+    for name in run.node.worker.attributes:
         if (value := given.get(name)) is not None:
             message.attributes[name] = value
     return message
 
 
+def key_of(attempt: Attempt) -> str:
+    """What tells a worker that a write is the same one again.
+
+    Alike for all attempts of a branch, and, if the caller has given the request a key, for all requests with it.
+    """
+    run = attempt.run
+    return f"{run.request.idempotency_key or run.request.id}/{run.plan.name}/{run.node.id}"
+
+
 def metadata_of(attempt: Attempt) -> Metadata:
     """What every attempt carries beside the message."""
-    run = attempt.run
-    headers = run.request.headers + _headers(run.node.worker.name, attempt.kind) + attempt.metadata
+    run, kind = attempt.run, attempt.kind
+    request = run.request
+    if kind is AttemptKind.FIRST and request.inherited is not kind:
+        kind = request.inherited  # ours is part of somebody's further attempt: who is called should know
+    headers = request.headers
+    if kind is AttemptKind.HEDGE and request.critical:
+        headers = tuple(SHEDDABLE if header[0] == SHEDDABLE[0] else header for header in headers)
+    headers = headers + _headers(run.node.worker.name, kind) + attempt.metadata
     return (*headers, ("grpc-previous-rpc-attempts", str(attempt.number))) if attempt.number else headers
 
 

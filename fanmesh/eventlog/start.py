@@ -79,6 +79,7 @@ def _write_node(node: FoldNode, into: aggregator_pb2.AggregateNode) -> None:
     into.if_missing = number(node.if_missing)
     if node.default is not None:
         write_value(node.default, into.default_value)
+    into.write = node.write
 
 
 def _read_node(message: aggregator_pb2.AggregateNode, field: str) -> FoldNode:
@@ -89,6 +90,7 @@ def _read_node(message: aggregator_pb2.AggregateNode, field: str) -> FoldNode:
         read_duration(message.soft_timeout, f"{field}.soft_timeout") if message.HasField("soft_timeout") else None,
         read_enum(IfMissing, message.if_missing or IfMissing.SKIP, f"{field}.if_missing"),
         read_value(message.default_value, f"{field}.default_value"),
+        message.write,
     )
 
 

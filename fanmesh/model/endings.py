@@ -19,14 +19,17 @@ NO_DEFAULT: Final = frozenset({R.CONDITION, R.ROLLOUT, R.COMPLETION_MET, R.CALLE
 """Reasons for which nothing is missing, so that no default stands in."""
 
 
-def at_verdict(by: CompletedBy, *, started: bool, soft_passed: bool) -> tuple[BranchState, BranchReason]:
+def at_verdict(by: CompletedBy, *, started: bool, soft_passed: bool, write: bool = False) -> tuple[BranchState, BranchReason]:
     """State and reason of a branch that has not ended when the request completes by `by`.
 
-    `soft_passed`: the branch's own soft timeout or the plan's has passed. Source: the table of endings.
+    `soft_passed`: the branch's own soft timeout or the plan's has passed. `write`: it changes something, so once it was sent it
+    is left behind and not cancelled. Source: the table of endings.
     """
     match by:
         case C.HARD_TIMEOUT:
             return (S.TIMED_OUT, R.REQUEST_DEADLINE) if started else (S.SKIPPED, R.NOT_STARTED_NO_TIME)
+        case _ if write and started:
+            return S.PENDING, R.CALLER_GONE if by is C.CALLER_GONE else R.SOFT_TIMEOUT
         case C.CALLER_GONE:
             return S.CANCELLED, R.CALLER_GONE
         case _ if soft_passed:
@@ -38,8 +41,11 @@ def at_verdict(by: CompletedBy, *, started: bool, soft_passed: bool) -> tuple[Br
 def at_exclusion(reason: BranchReason, *, must: bool) -> BranchState:
     """State of a node that is excluded before it starts. `must`: required, or `if_missing: fail`.
 
-    SKIPPED, but for a required node whose `if` could not be evaluated: that is a failure, not a wish of the plan.
+    SKIPPED, but for a required node whose `if` could not be evaluated: that is a failure, not a wish of the plan; and REJECTED
+    where it is this process that cannot take it on.
     """
+    if reason is R.OVERLOAD:
+        return S.REJECTED
     return S.FAILED if must and reason is R.CONDITION_ERROR else S.SKIPPED
 
 

@@ -19,7 +19,7 @@ from fanmesh.model.values import Value
 
 
 class FoldNode(NamedTuple):
-    """A node as the fold needs it. `soft` is in ns, counted from the node's STARTED."""
+    """A node as the fold needs it. `soft` is in ns, counted from the node's STARTED. `write`: it is not cancelled once sent."""
 
     id: str
     weight: float = 1.0
@@ -27,6 +27,7 @@ class FoldNode(NamedTuple):
     soft: int | None = None
     if_missing: IfMissing = IfMissing.SKIP
     default: Value = None
+    write: bool = False
 
 
 class Start(NamedTuple):

@@ -29,6 +29,15 @@ class AttemptReport(NamedTuple):
     usage: Usage = NOTHING
 
 
+class PolicyDecision(NamedTuple):
+    """What a policy decided about a branch, and why; only what is out of the ordinary. `after`: ns since the arrival."""
+
+    what: str
+    why: str
+    after: int
+    endpoint: str = ""
+
+
 class BranchReport(NamedTuple):
     """The account of one branch. `code` and `detail` are the last error's; `code` 0 = none."""
 
@@ -50,6 +59,7 @@ class BranchReport(NamedTuple):
     usage: Usage = NOTHING
     merged: bool = False
     span_id: str = ""
+    decisions: tuple[PolicyDecision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,16 @@ class Gauge:
         self.read: Final = read
 
 
+class Tally:
+    """A counter that somebody else keeps: it is read when somebody asks, and only grows."""
+
+    __slots__ = ("about", "read")
+
+    def __init__(self, name: str, text: str, read: Callable[[], Mapping[Key, int]], labels: Key = ()) -> None:
+        self.about: Final = Described(name, text, labels)
+        self.read: Final = read
+
+
 class Buckets:
     """One series of a histogram: a count per bucket (not cumulative; the last is +Inf), the sum, and an example per bucket."""
 

@@ -8,7 +8,7 @@ takes a histogram's count from that copy, so what it shows always adds up.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 from wsgiref.simple_server import WSGIServer
 
@@ -18,9 +18,9 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from fanmesh.model.times import MS
-from fanmesh.runtime.histograms import Buckets, Counter, Gauge, Histogram
+from fanmesh.runtime.histograms import Buckets, Counter, Gauge, Histogram, Key, Tally
 
-Family: TypeAlias = Counter | Gauge | Histogram
+Family: TypeAlias = Counter | Gauge | Histogram | Tally
 
 DURATIONS: Final = tuple(n * MS for n in (1, 2, 5, 10, 20, 50, 100, 200, 300, 500, 750, 1000, 1500, 2500, 5000, 10_000, 30_000))
 """Bounds in ns. Dense where budgets of a fan-out lie, because a quantile is no better than its bucket."""
@@ -50,16 +50,18 @@ class Families(Collector):
         for family in self._families:
             match family:
                 case Counter():
-                    yield _counter(family)
+                    yield _counter(family, family.values.copy())
+                case Tally():
+                    yield _counter(family, family.read())
                 case Gauge():
                     yield _gauge(family)
                 case Histogram():
                     yield _histogram(family)
 
 
-def _counter(family: Counter) -> Metric:
+def _counter(family: Counter | Tally, values: Mapping[Key, int]) -> Metric:
     metric = CounterMetricFamily(family.about.name, family.about.help, labels=family.about.labels)
-    for key, value in family.values.copy().items():
+    for key, value in values.items():
         metric.add_metric(key, value)
     return metric
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util import BoundedList
@@ -38,7 +38,7 @@ from opentelemetry.trace import (
 
 from fanmesh.runtime import environ
 from fanmesh.runtime.traceparent import RANDOM, SAMPLED, Ids
-from fanmesh.runtime.tracing import MAX_LINKS, OFF, Attribute, Recorder
+from fanmesh.runtime.tracing import MAX_LINKS, OFF, Attribute, Recorder, SpanEvent
 
 SCOPE: Final = InstrumentationScope("fanmesh")
 UNSET: Final = Status()
@@ -109,6 +109,7 @@ class SdkRecorder:
         remote: bool = False,
         error: str | None = None,
         links: Iterable[Ids] = (),
+        events: Sequence[SpanEvent] = (),
     ) -> None:
         """Queue the span for export. A full queue drops the oldest span; it never waits."""
         state = TraceState.from_header([ids.tracestate]) if ids.tracestate else None
@@ -121,6 +122,7 @@ class SdkRecorder:
                 resource=self._resource,
                 attributes=attributes,
                 links=_links(links) if links else (),
+                events=[Event(event.name, event.attributes, event.at) for event in events],
                 kind=kind,
                 status=UNSET if error is None else Status(StatusCode.ERROR, error),
                 start_time=start,

@@ -7,9 +7,9 @@ ten times as much (16 µs against under 2 for a branch's fourteen attributes) an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeAlias
+from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
 from opentelemetry.context import attach
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
@@ -26,6 +26,14 @@ SERVER_ERRORS: Final = frozenset(
     {Code.UNKNOWN, Code.DEADLINE_EXCEEDED, Code.UNIMPLEMENTED, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS}
 )
 """Codes that mark a SERVER span as failed; the others are the caller's doing. Source: OpenTelemetry conventions for gRPC."""
+
+
+class SpanEvent(NamedTuple):
+    """Something that happened while a span lasted. `at` in Unix ns."""
+
+    name: str
+    at: int
+    attributes: Mapping[str, Attribute]
 
 
 class Recorder(Protocol):
@@ -56,6 +64,7 @@ class Recorder(Protocol):
         remote: bool = False,
         error: str | None = None,
         links: Iterable[Ids] = (),
+        events: Sequence[SpanEvent] = (),
     ) -> None:
         """Hand over a span. `parent` 0 = a root; `remote`: the parent is another process's; `error` None = none."""
 

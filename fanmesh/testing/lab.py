@@ -18,34 +18,46 @@ from typing import Any
 from dispatcher.assembly import MERGES, assemble, embedded
 from dispatcher.config import Config, load_file, load_mapping, load_text
 from dispatcher.flow.dispatch import dispatch
-from dispatcher.flow.ports import AggregationSession, Deliver, Watch
+from dispatcher.flow.ports import AggregationSession, Clock, Deliver, Watch
 from dispatcher.flow.reaper import TaskReaper
 from dispatcher.layers.types import Attempt, Gate, Sink
+from dispatcher.model.policy import FaultRule
 from dispatcher.model.request import LOOSE, Refusal, Request, Tightening
+from dispatcher.policies.books import Books
+from dispatcher.policies.faults import draw
+from dispatcher.policies.overload import Stage
 from dispatcher.wire.observers import Nobody
+from dispatcher.wire.within import within
 from fanmesh.model.coverage import Coverage
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Part
 from fanmesh.model.report import Report
-from fanmesh.model.states import EmitMode
+from fanmesh.model.states import AttemptKind, EmitMode
 from fanmesh.model.values import Value
 from fanmesh.payload import Box, plain
 from fanmesh.testing.loop import VirtualClock, VirtualLoop
-from fanmesh.testing.scripts import Script
+from fanmesh.testing.scripts import Script, virtual_sleep
 
 
 @dataclass(slots=True)
 class FakeWorker:
     """A worker that plays scripts: the first attempt of a branch the first one, and so on; the last one repeats.
 
-    `calls` are the inputs it was sent, in order; `cancelled` counts calls that were cancelled while they ran.
+    `calls` are the inputs it was sent, in order, and `kinds` why; `cancelled` counts calls that were cancelled while they ran.
+    `up` False: it is not connected. `members`: its replicas, if it has several; each plays its own scripts, or the worker's.
     """
 
     name: str
     scripts: tuple[Script, ...] = ()
     calls: list[Value] = field(default_factory=list)
+    kinds: list[AttemptKind] = field(default_factory=list)
     running: int = 0
     cancelled: int = 0
+    up: bool = True
+    spare: bool = False
+    members: list[FakeWorker] = field(default_factory=list)
+    parent: FakeWorker | None = None
+    clock: Clock | None = None
 
     @property
     def address(self) -> str:
@@ -57,17 +69,31 @@ class FakeWorker:
         self.scripts = scripts
         return self
 
+    def replicas(self, count: int) -> list[FakeWorker]:
+        """Have so many endpoints, `lab:name-0` and on. One that was told nothing plays what the worker plays."""
+        self.members = [FakeWorker(f"{self.name}-{i}", clock=self.clock) for i in range(count)]
+        for member in self.members:
+            member.parent = self
+        return self.members
+
     def ready(self) -> bool:
-        """It is always connected."""
-        return True
+        """Whether it is connected."""
+        return self.up
 
     async def call(self, attempt: Attempt, sink: Sink) -> Outcome:
-        """Play the attempt's script."""
-        if not self.scripts:
+        """Play the attempt's script, for as long as the attempt may take."""
+        if self.clock is None:
+            return await self._play(attempt, sink)
+        return await within(attempt, self._play(attempt, sink), self.clock)
+
+    async def _play(self, attempt: Attempt, sink: Sink) -> Outcome:
+        scripts = self.scripts or (self.parent.scripts if self.parent is not None else ())
+        if not scripts:
             raise AssertionError(f'worker {self.name} has no script: lab.worker("{self.name}").plays(…)')
-        script = self.scripts[min(attempt.number, len(self.scripts) - 1)]
+        script = scripts[min(attempt.number, len(scripts) - 1)]
         value = attempt.run.input.value
         self.calls.append(value)
+        self.kinds.append(attempt.kind)
         self.running += 1
 
         async def take(part: Part) -> Fault | None:
@@ -87,6 +113,20 @@ class FakeWorker:
             raise
         finally:
             self.running -= 1
+
+
+class Chance:
+    """Random numbers in [0, 1) that are the same in every run; `fixed`: always this one."""
+
+    def __init__(self, seed: int) -> None:
+        self.fixed: float | None = None
+        self._rule = FaultRule(seed=seed)
+        self._drawn = 0
+
+    def __call__(self) -> float:
+        """The next one."""
+        self._drawn += 1
+        return draw(self._rule, self._drawn)[0] if self.fixed is None else self.fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +172,7 @@ class Lab:
         config: Config | Mapping[str, Any] | str | Path,
         *,
         aggregate: Callable[[Deliver, int], AggregationSession] = embedded,
+        seed: int = 0,
     ) -> None:
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualLoop):
@@ -139,17 +180,32 @@ class Lab:
         self.config = _loaded(config)
         self.clock = VirtualClock(loop)
         self.reaper = TaskReaper()
-        self._workers = {name: FakeWorker(name) for name in self.config.catalogue.workers}
+        self._workers = {name: FakeWorker(name, clock=self.clock) for name in self.config.catalogue.workers}
+        self.books = Books()
+        self.stage = Stage.CALM
+        self._chance = Chance(seed)
         self._engine = assemble(
             clock=self.clock,
-            endpoints=lambda name: (self._workers[name],),
+            endpoints=self._endpoints,
             observer=Nobody(),
             reaper=self.reaper,
             aggregate=aggregate,
+            books=self.books,
+            stage=lambda: self.stage,
+            sleep=virtual_sleep,
+            uniform=self._chance,
         )
         self._requests = 0
         self._misuses: list[AssertionError] = []
         loop.set_exception_handler(self._defect)
+
+    def _endpoints(self, name: str) -> list[FakeWorker]:
+        worker = self._workers[name]
+        return worker.members or [worker]
+
+    def chance(self, u: float | None) -> None:
+        """Let every random number be `u` from now on, in [0, 1): backoffs are exact then. None: seeded again."""
+        self._chance.fixed = u
 
     def worker(self, name: str) -> FakeWorker:
         """The fake worker of this name; KeyError names those there are."""
@@ -211,10 +267,16 @@ class Lab:
         await quiet.wait()
 
     def assert_nothing_left(self) -> None:
-        """No task, no call, no cancelled branch is left over."""
-        running = [worker.name for worker in self._workers.values() if worker.running]
+        """No task, no call, no cancelled branch, no permit is left over."""
+        everyone = [one for worker in self._workers.values() for one in (worker, *worker.members)]
+        running = [worker.name for worker in everyone if worker.running]
         assert not running, f"calls still run at {', '.join(running)}"  # noqa: S101  (this is a testing tool)
         assert not self.reaper.open, f"{self.reaper.open} cancelled branches have not ended"  # noqa: S101
+        for book in self.books.workers.values():
+            assert not book.queue.running, f"{book.queue.running} places of {book.name} are not given back"  # noqa: S101
+            assert not len(book.queue), f"{len(book.queue)} still wait for {book.name}"  # noqa: S101
+            taken = [e.address for e in book.endpoints.values() if e.in_flight.count]
+            assert not taken, f"permits are not given back at {', '.join(taken)}"  # noqa: S101
         others = [t.get_name() for t in asyncio.all_tasks() if t is not asyncio.current_task() and not t.done()]
         assert not others, f"tasks are left: {', '.join(others)}"  # noqa: S101
 

@@ -1,8 +1,10 @@
 """What grpc says about a failed call → RpcError, and the two questions that grpc leaves open.
 
 *Was it sent?* grpc has no flag for it. A call that found no connection ends UNAVAILABLE with a text of the core's own; a worker
-that relays such a text from a worker of its own looks the same. What tells them apart is the channel, which cannot be connected
-if the connection failed, and the address, which the text names. Where in doubt, it was sent: the other error repeats writes.
+that relays such a text from a worker of its own looks the same, also in the core's debug text (seen from 1.78 to 1.85). What
+tells them apart is the channel, which is in TRANSIENT_FAILURE if it could not connect, and what the text names: our address, or
+at least its port where grpc resolves a name itself. Where in doubt, it was sent: the other error repeats writes. So a stream
+that the server refused (REFUSED_STREAM, GOAWAY) was sent, although HTTP/2 says that nobody looked at it.
 
 *Whose deadline was it?* The status is the same if the peer answers DEADLINE_EXCEEDED and if our timer fires. Ours cannot fire
 early, except by the millisecond to which grpc rounds.
@@ -10,7 +12,9 @@ early, except by the millisecond to which grpc rounds.
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 
 import grpc
@@ -22,19 +26,14 @@ from fanmesh.transport.port import Metadata, RpcError
 TOLERANCE: Final = 2 * MS
 """A DEADLINE_EXCEEDED later than this before the deadline is our own timer's."""
 
-_NO_CONNECTION: Final = (
-    "failed to connect to all addresses",
-    "DNS resolution failed",
-    "errors resolving",
-    "empty address list",
-)
-"""How the core's texts for a call without a connection begin, over the supported versions."""
-
-_IPV4: Final = re.compile(r"(ipv4:)?(\d+(?:\.\d+){3}:\d+)$")
+_NO_CONNECTION: Final = "failed to connect to all addresses"
+_NO_NAME: Final = ("DNS resolution failed for ", "errors resolving ")  # 1.78; from 1.80 on
+_NO_XDS: Final = "Failed to create XdsClient"
+"""How the core's texts for a call without a connection begin, over the supported versions (tests/wire/test_never_sent.py)."""
 
 
 def failure(code: int, message: str, trailers: Metadata, *, address: str, connected: bool, late: bool) -> RpcError:
-    """The error of a call to `address`. `connected`: the channel is so now. `late`: our timeout has passed."""
+    """The error of a call to `address`. `connected`: as the function of that name says. `late`: our timeout has passed."""
     try:
         known = Code(code)
     except ValueError:
@@ -44,8 +43,33 @@ def failure(code: int, message: str, trailers: Metadata, *, address: str, connec
 
 
 def _never_sent(message: str, address: str) -> bool:
-    literal = _IPV4.match(address)
-    return message.startswith(_NO_CONNECTION) and (literal is None or literal[2] in message)
+    """Whether the text is the core's own about a connection to `address` that it did not get."""
+    if message.startswith(_NO_CONNECTION):
+        ours = _named(address)
+        return ours is not None and ours.search(message) is not None
+    if message.startswith(_NO_NAME):
+        name = address.removeprefix("dns:").removeprefix("///")
+        return message.startswith(tuple(f"{text}{name}:" for text in _NO_NAME))
+    return message.startswith(_NO_XDS) and address.startswith("xds:")
+
+
+@lru_cache(1024)
+def _named(address: str) -> re.Pattern[str] | None:
+    """What the core writes in `last error: CODE: …: why` when `address` cannot be reached. None: nobody knows (xds:).
+
+    Of a name only the port is known; grpc resolves it by itself.
+    """
+    if address.startswith("unix:"):
+        return re.compile(f": {re.escape(address)}: ")
+    if address.startswith("xds:"):
+        return None
+    bare = address.removeprefix("dns:").removeprefix("///").removeprefix("ipv4:").removeprefix("ipv6:")
+    host, _, port = bare.rpartition(":")
+    try:
+        ip = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return re.compile(f": ipv[46]:[^ ]+:{re.escape(port)}: ")
+    return re.compile(re.escape(f": ipv6:%5B{ip}%5D:{port}: " if ip.version == 6 else f": ipv4:{ip}:{port}: "))
 
 
 def late(elapsed_ns: int, timeout: float | None) -> bool:
@@ -59,8 +83,13 @@ def no_time() -> RpcError:
 
 
 def closed(address: str) -> RpcError:
-    """The channel was closed under the call."""
+    """The channel was closed before the call."""
     return RpcError(Code.UNAVAILABLE, f"the channel to {address} is closed", sent=False)
+
+
+def cut_off(address: str) -> RpcError:
+    """The channel was closed under the call, which may have had its effect."""
+    return RpcError(Code.UNAVAILABLE, f"the channel to {address} was closed under the call")
 
 
 def unusable(error: Exception) -> RpcError:
@@ -69,5 +98,9 @@ def unusable(error: Exception) -> RpcError:
 
 
 def connected(state: grpc.ChannelConnectivity) -> bool:
-    """Whether a call would find a connection at once."""
-    return state is grpc.ChannelConnectivity.READY
+    """Whether a call that has just failed may have had a connection: in any state but TRANSIENT_FAILURE.
+
+    IDLE and CONNECTING are in doubt: a peer that goes away (GOAWAY) still answers what it has taken, while the channel is
+    already in one of them.
+    """
+    return state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE

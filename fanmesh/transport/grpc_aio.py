@@ -19,7 +19,7 @@ from fanmesh.model.fault import Code
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.cancel import cancel_core
 from fanmesh.transport.core import call_unary
-from fanmesh.transport.failures import closed, connected, failure, late, no_time, unusable
+from fanmesh.transport.failures import closed, connected, cut_off, failure, late, no_time, unusable
 from fanmesh.transport.grpc_server import GrpcServer
 from fanmesh.transport.grpc_streams import GrpcDuplex, GrpcStream
 from fanmesh.transport.port import ChannelOptions, Metadata, Reply, Routes, ServerOptions
@@ -29,7 +29,7 @@ _SERVER_DEFAULTS: Final = ServerOptions()
 _CHOOSABLE: Final = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE)
 
 
-def channel_arguments(options: ChannelOptions) -> list[tuple[str, int]]:
+def channel_arguments(options: ChannelOptions) -> list[tuple[str, int | str]]:
     """The options in the words of the core."""
     return [
         ("grpc.enable_retries", 0),
@@ -41,6 +41,7 @@ def channel_arguments(options: ChannelOptions) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", options.receive_limit),
         ("grpc.use_local_subchannel_pool", 1),  # one connection per channel: else equal channels share one
         ("grpc.enable_http_proxy", 0),  # workers are addressed, not browsed to
+        *([("grpc.lb_policy_name", "round_robin")] if options.spread else []),
     ]
 
 
@@ -93,7 +94,7 @@ class GrpcChannel:
         if payload is not None:
             return Reply(payload, trailers)
         if self.closed:
-            raise closed(self.address)
+            raise cut_off(self.address)
         raise failure(
             code or Code.INTERNAL,  # OK without an answer
             details or "",

@@ -20,7 +20,7 @@ from grpc.aio import EOF, AioRpcError, BaseError, InternalError
 from fanmesh.model.fault import Code
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.cancel import drain, give_up, measured
-from fanmesh.transport.failures import closed, failure, late, unusable
+from fanmesh.transport.failures import cut_off, failure, late, unusable
 from fanmesh.transport.port import Metadata, RpcError
 
 
@@ -91,7 +91,7 @@ class Reading:
         except asyncio.CancelledError:
             if not task.cancelled():
                 raise  # it is we who were cancelled
-            error = closed(self._owner.address) if self._owner.closed else RpcError(Code.CANCELLED, "closed on this side")
+            error = cut_off(self._owner.address) if self._owner.closed else RpcError(Code.CANCELLED, "closed on this side")
         except asyncio.InvalidStateError:  # a write that is no longer possible
             error = await self._status()
         except BaseError as e:

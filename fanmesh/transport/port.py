@@ -208,7 +208,7 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class ChannelOptions:
-    """How a channel behaves. Times in seconds, sizes in bytes."""
+    """How a channel behaves. Times in seconds, sizes in bytes. `spread`: calls go to all addresses of a name in turn."""
 
     receive_limit: int = 16 * MIB
     connect_timeout: float = 2.0
@@ -216,6 +216,7 @@ class ChannelOptions:
     reconnect_max: float = 2.0
     keepalive_every: float = 10.0
     keepalive_timeout: float = 2.0
+    spread: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,20 +125,22 @@ class AggregateStart(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., plan: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[AggregateNode, _Mapping]]] = ..., stop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., completion: _Optional[_Union[CompletionRule, _Mapping]] = ..., merge: _Optional[_Union[MergeSpec, _Mapping]] = ..., emit: _Optional[_Union[EmitMode, str]] = ..., min_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., predicate: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class AggregateNode(_message.Message):
-    __slots__ = ("id", "weight", "required", "soft_timeout", "if_missing", "default_value")
+    __slots__ = ("id", "weight", "required", "soft_timeout", "if_missing", "default_value", "write")
     ID_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_FIELD_NUMBER: _ClassVar[int]
     SOFT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     IF_MISSING_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    WRITE_FIELD_NUMBER: _ClassVar[int]
     id: str
     weight: float
     required: bool
     soft_timeout: _duration_pb2.Duration
     if_missing: IfMissing
     default_value: _payload_pb2.Payload
-    def __init__(self, id: _Optional[str] = ..., weight: _Optional[float] = ..., required: bool = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., if_missing: _Optional[_Union[IfMissing, str]] = ..., default_value: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ...) -> None: ...
+    write: bool
+    def __init__(self, id: _Optional[str] = ..., weight: _Optional[float] = ..., required: bool = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., if_missing: _Optional[_Union[IfMissing, str]] = ..., default_value: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., write: bool = ...) -> None: ...
 
 class CompletionRule(_message.Message):
     __slots__ = ("until", "soft_timeout", "min_success", "min_coverage", "grace_min", "grace_max")

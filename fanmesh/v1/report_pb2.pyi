@@ -229,7 +229,7 @@ class Degraded(_message.Message):
     def __init__(self, soft_timeout: bool = ..., hard_timeout: bool = ..., breaker: bool = ..., budget: bool = ..., overload: bool = ..., missing_input: bool = ..., defaulted: bool = ..., error: bool = ..., partial_branch: bool = ...) -> None: ...
 
 class BranchReport(_message.Message):
-    __slots__ = ("branch", "item", "item_key", "worker", "endpoint", "state", "reason", "status", "attempts", "started_after", "elapsed", "queued", "required", "weight", "sla_met", "confidence", "usage", "rollout", "merged", "span_id")
+    __slots__ = ("branch", "item", "item_key", "worker", "endpoint", "state", "reason", "status", "attempts", "started_after", "elapsed", "queued", "required", "weight", "sla_met", "confidence", "usage", "rollout", "merged", "span_id", "decisions")
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     ITEM_FIELD_NUMBER: _ClassVar[int]
     ITEM_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +250,7 @@ class BranchReport(_message.Message):
     ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     MERGED_FIELD_NUMBER: _ClassVar[int]
     SPAN_ID_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
     branch: str
     item: int
     item_key: str
@@ -270,7 +271,20 @@ class BranchReport(_message.Message):
     rollout: str
     merged: bool
     span_id: str
-    def __init__(self, branch: _Optional[str] = ..., item: _Optional[int] = ..., item_key: _Optional[str] = ..., worker: _Optional[str] = ..., endpoint: _Optional[str] = ..., state: _Optional[_Union[BranchState, str]] = ..., reason: _Optional[_Union[BranchReason, str]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[AttemptReport, _Mapping]]] = ..., started_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queued: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., required: bool = ..., weight: _Optional[float] = ..., sla_met: bool = ..., confidence: _Optional[float] = ..., usage: _Optional[_Union[_payload_pb2.Usage, _Mapping]] = ..., rollout: _Optional[str] = ..., merged: bool = ..., span_id: _Optional[str] = ...) -> None: ...
+    decisions: _containers.RepeatedCompositeFieldContainer[PolicyDecision]
+    def __init__(self, branch: _Optional[str] = ..., item: _Optional[int] = ..., item_key: _Optional[str] = ..., worker: _Optional[str] = ..., endpoint: _Optional[str] = ..., state: _Optional[_Union[BranchState, str]] = ..., reason: _Optional[_Union[BranchReason, str]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[AttemptReport, _Mapping]]] = ..., started_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queued: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., required: bool = ..., weight: _Optional[float] = ..., sla_met: bool = ..., confidence: _Optional[float] = ..., usage: _Optional[_Union[_payload_pb2.Usage, _Mapping]] = ..., rollout: _Optional[str] = ..., merged: bool = ..., span_id: _Optional[str] = ..., decisions: _Optional[_Iterable[_Union[PolicyDecision, _Mapping]]] = ...) -> None: ...
+
+class PolicyDecision(_message.Message):
+    __slots__ = ("what", "why", "after", "endpoint")
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    what: str
+    why: str
+    after: _duration_pb2.Duration
+    endpoint: str
+    def __init__(self, what: _Optional[str] = ..., why: _Optional[str] = ..., after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., endpoint: _Optional[str] = ...) -> None: ...
 
 class AttemptReport(_message.Message):
     __slots__ = ("number", "kind", "endpoint", "started_after", "elapsed", "code", "fault", "won", "cancelled", "usage")

@@ -18,8 +18,10 @@ def _no_deadline() -> None:
 class Context:
     """One call of a worker.
 
-    `attempt` is 0 for the first. `allowance` is the most this attempt may use, None = unlimited. `shadow`: the answer is only
-    compared, so suppress side effects. `metadata` holds the caller's text headers, `traceparent` among them.
+    `attempt` is 0 for the first. `idempotency_key` is alike for all attempts at the same write: store it with what is written,
+    where it survives a restart, and a repetition can be told. `allowance` is the most this attempt may use, None = unlimited.
+    `shadow`: the answer is only compared, so suppress side effects. `metadata` holds the caller's text headers, `traceparent`
+    among them.
     """
 
     request_id: str = ""

@@ -47,6 +47,37 @@ ILL: Final = {
 """Processes, and their workers by name: the function that is served, and its behaviour."""
 
 
+REPLICAS: Final = ("replica_1", "replica_2", "replica_3")
+"""Processes that serve all of the workers below, so that three are enough for every claim about replicas."""
+
+BROKEN: Final = "broken_tax_id"
+FAILING: Final = "failing_tax_id"
+UNHEDGED: Final = "unhedged_tax_id"
+HEDGED: Final = "hedged_tax_id"
+ROLLING: Final = "rolling_tax_id"
+
+FAILS: Final = "fail=UNAVAILABLE"
+STRAGGLES: Final = "delay=lognormal(50ms,6ms);stragglers=3%x10"
+"""3 % and not 5 %: at as many stragglers as `max_extra_load` allows hedges, chance alone decides how many it refuses."""
+
+REPLICATED: Final = {
+    BROKEN: FAILS,
+    FAILING: FAILS,
+    UNHEDGED: STRAGGLES,
+    HEDGED: STRAGGLES,
+    ROLLING: "delay=uniform(5ms,15ms)",
+}
+"""Workers by name, and their behaviour; each is tax_id."""
+
+BREAKABLE: Final = REPLICAS[:2]
+"""Where BROKEN is called; all others are called at all three."""
+
+
+def replicated(worker: str) -> tuple[str, ...]:
+    """The processes at which a replicated worker is called."""
+    return BREAKABLE if worker == BROKEN else REPLICAS
+
+
 def healthy(process: str) -> list[str]:
     """The command line of a healthy process."""
     return ["worker", *(f"{PACKAGE}.{name}:{name}" for name in HEALTHY[process]), "--listen", "127.0.0.1:0"]
@@ -57,4 +88,14 @@ def ill(process: str, seed: int) -> list[str]:
     line = ["worker", "--listen", "127.0.0.1:0", "--seed", str(seed)]
     for name, (branch, behaviour) in ILL[process].items():
         line += [f"{name}={PACKAGE}.{branch}:{branch}", "--behaviour", f"{name}:{behaviour}"]
+    return line
+
+
+def replica(process: str, seed: int, *, mended: bool = False) -> list[str]:
+    """The command line of a replica; no two of one seed stumble at the same calls. `mended`: BROKEN works."""
+    line = ["worker", "--listen", "127.0.0.1:0", "--seed", str(seed * len(REPLICAS) + REPLICAS.index(process))]
+    for name, behaviour in REPLICATED.items():
+        line.append(f"{name}={PACKAGE}.tax_id:tax_id")
+        if not (mended and name == BROKEN):
+            line += ["--behaviour", f"{name}:{behaviour}"]
     return line

@@ -81,11 +81,15 @@ class Collector:
 
     async def trace(self, trace: str, enough: Callable[[Trace], bool], within: float = 10.0) -> Trace:
         """The spans of one trace, oldest first, as soon as they are `enough`; after `within` seconds, those that came."""
+        return await self.find(lambda span: span.trace == trace, enough, within)
+
+    async def find(self, wanted: Callable[[Span], bool], enough: Callable[[Trace], bool], within: float = 10.0) -> Trace:
+        """The `wanted` spans of all traces, likewise."""
         loop = asyncio.get_running_loop()
         until = loop.time() + within
         while True:
             self._arrived.clear()
-            spans = sorted((span for span in self._spans if span.trace == trace), key=lambda span: span.start)
+            spans = sorted(filter(wanted, self._spans), key=lambda span: span.start)
             left = until - loop.time()
             if left <= 0 or enough(spans):
                 return spans

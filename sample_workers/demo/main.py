@@ -35,7 +35,7 @@ from sample_workers.demo.world import World
 
 EACH: Final = 30.0
 """Seconds for one claim."""
-ALL: Final = 120.0
+ALL: Final = 180.0
 """Seconds for the whole show; each part has its own limit, so this ends only what nobody thought of."""
 LAST: Final = 15.0
 """Seconds after that until the process ends itself the hard way; its children then end, as they are tied to it."""
@@ -94,7 +94,9 @@ def _announce(world: World, stage: Stage, took: int) -> None:
     ports = f"dispatchers {processes['dispatcher'].port} {processes['dispatcher_2'].port} · aggregator {aggregator}"
     stage.line(f"fanmesh {version('fanmesh')} · seed {world.seed} · {ports} · ready in {took / SECOND:.1f} s")
     ill = sum(map(len, cast.ILL.values()))
-    where = f"in {len(cast.HEALTHY)} processes, and {ill} that misbehave in {len(cast.ILL)} more"
+    where = (
+        f"in {len(cast.HEALTHY)} processes, {ill} that misbehave in {len(cast.ILL)}, {len(cast.REPLICAS)} replicas of tax_id"
+    )
     stage.line(f"{len(cast.BRANCHES)} workers (ip ×2) {where}", Tone.QUIET)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 
-from sample_workers.demo.cast import DOOMED, HANGING, LYING, PACKAGE, SLOW
+from sample_workers.demo.cast import BROKEN, DOOMED, FAILING, HANGING, HEDGED, LYING, PACKAGE, ROLLING, SLOW, UNHEDGED
 
 BASE: Final = "enrich_contact"
 HANGS: Final = "contact_ip_hangs"
@@ -21,9 +21,26 @@ DIES: Final = "contact_phone_dies"
 LIES: Final = "contact_email_lies"
 PACED: Final = "contact_slow"
 LATE: Final = "contact_late"
+BREAKS: Final = "pair_tax_id_broken"
+RETRIES: Final = "pair_tax_id_retried"
+ROLLS: Final = "pair_tax_id_rolls"
+WAITS: Final = "tax_id_unhedged"
+HEDGES: Final = "tax_id_hedged"
 
 PATIENT: Final = "1200ms"
 """Time limit of each branch where a claim is not about the workers being slow."""
+
+POLICIES: Final = {
+    "stubborn": {"extends": "standard", "breaker": None},
+    "impatient": {"extends": "standard", "hedge": {"after": "p90", "min": "120ms", "max_extra_load": 0.05}},
+}
+"""No breaker where a claim is about the retry budget alone. `min` lies between a usual call and a straggler."""
+
+POLICY: Final = {UNHEDGED: "none", HEDGED: "impatient", FAILING: "stubborn"}
+"""Workers that have another policy than the default one, `standard`."""
+
+OVERLOAD: Final = {"lag": {"hedges": None, "optional": None, "reject": None}}
+"""The door stays open however busy this machine is with other things: what it does about that is no claim of the demo."""
 
 Addresses = Mapping[str, Sequence[str]]
 
@@ -33,7 +50,8 @@ def configuration(addresses: Addresses, aggregator: str = "embedded") -> str:
     yaml = YAML()
     yaml.width = 120
     document: Any = yaml.load((files(PACKAGE) / "fanmesh.yaml").read_text("utf-8"))
-    document["workers"] = {name: _worker(list(where)) for name, where in addresses.items()}
+    document["policies"] = copy.deepcopy(POLICIES)
+    document["workers"] = {name: _worker(name, list(where)) for name, where in addresses.items()}
     plans = document["plans"]
     base = plans[BASE]
     plans[HANGS] = variant(base, {"ip": HANGING})
@@ -41,7 +59,13 @@ def configuration(addresses: Addresses, aggregator: str = "embedded") -> str:
     plans[LIES] = variant(base, {"email": LYING})
     plans[PACED] = variant(base, SLOW, patient=True)
     plans[LATE] = variant(base, {branch: SLOW[branch] for branch in ("place", "holiday")}, patient=True)
+    plans[BREAKS] = _pair(BROKEN, if_missing={"use": {"country": "unknown"}})
+    plans[RETRIES] = _pair(FAILING, if_missing={"use": {"country": "unknown"}})
+    plans[ROLLS] = _pair(ROLLING, required=True)
+    plans[WAITS] = _alone(UNHEDGED)
+    plans[HEDGES] = _alone(HEDGED)
     document["server"] = {"listen": "127.0.0.1:0", "metrics": None, "aggregator": aggregator, "drain": "2s"}
+    document["server"]["overload"] = copy.deepcopy(OVERLOAD)
     del document["dev"]
     text = StringIO()
     yaml.dump(document, text)
@@ -60,7 +84,18 @@ def variant(base: Any, workers: Mapping[str, str], *, patient: bool = False) -> 
     return plan
 
 
-def _worker(addresses: list[str]) -> dict[str, Any]:
-    if len(addresses) == 1:
-        return {"target": addresses[0], "effect": "read"}
-    return {"endpoints": addresses, "effect": "read"}
+def _pair(worker: str, **more: Any) -> dict[str, Any]:
+    """A healthy phone beside `worker` in the part of tax_id, so that an answer without tax_id is still one."""
+    plan = _alone(worker, **more)
+    plan["branches"] = {"phone": {}, **plan["branches"]}
+    return plan
+
+
+def _alone(worker: str, **more: Any) -> dict[str, Any]:
+    return {"budget": {"latency": "1500ms"}, "branches": {"tax_id": {"worker": worker, "timeout": PATIENT, **more}}}
+
+
+def _worker(name: str, addresses: list[str]) -> dict[str, Any]:
+    where = {"target": addresses[0]} if len(addresses) == 1 else {"endpoints": addresses}
+    policy = {"policy": POLICY[name]} if name in POLICY else {}
+    return {**where, "effect": "read", **policy}

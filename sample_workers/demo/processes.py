@@ -35,7 +35,7 @@ class Process:
     def __init__(self, label: str, arguments: Sequence[str], directory: Path, variables: Mapping[str, str]) -> None:
         self.label = label
         self.address = ""
-        self._arguments = [*arguments, "--tied", "-o", "json"]
+        self.arguments = tuple(arguments)
         self._log = directory / f"{label}.log"
         self._variables = {**variables, "OTEL_SERVICE_NAME": label}
         self._process: asyncio.subprocess.Process | None = None
@@ -51,7 +51,7 @@ class Process:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-u", "-m", "fanmesh.cli", *self._arguments),
+                *("-u", "-m", "fanmesh.cli", *self.arguments, "--tied", "-o", "json"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

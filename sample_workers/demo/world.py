@@ -6,7 +6,7 @@ One world for all claims, since to start it takes longer than to show them. Clai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeAlias
@@ -32,11 +32,12 @@ WARM_WITHIN: Final = 30.0
 
 
 class Answer(NamedTuple):
-    """One dispatched request as its caller saw it. `status` is empty if there is a `value`; `took` in ns."""
+    """One dispatched request as its caller saw it. `status` is empty if there is a `value`; `sent` and `took` in ns."""
 
     value: Any
     report: Report
     status: str
+    sent: int
     took: int
 
 
@@ -72,13 +73,16 @@ class World:
         workers = {
             **{name: cast.healthy(name) for name in cast.HEALTHY},
             **{name: cast.ill(name, self.seed) for name in cast.ILL},
+            **{name: cast.replica(name, self.seed) for name in cast.REPLICAS},
         }
         await self._start_all({**workers, "aggregator": ["aggregate", "--listen", "127.0.0.1:0"]})
         for process, names in {**cast.HEALTHY, **cast.ILL}.items():
             for name in names:
                 self.addresses.setdefault(name, []).append(self.processes[process].address)
+        for name in cast.REPLICATED:
+            self.addresses[name] = [self.processes[process].address for process in cast.replicated(name)]
         modes = {"dispatcher": "embedded", "dispatcher_2": self.processes["aggregator"].address}
-        await _together(self._warm_workers(), self._start_all({name: self._serve(name, mode) for name, mode in modes.items()}))
+        await together(self._warm_workers(), self._start_all({name: self._serve(name, mode) for name, mode in modes.items()}))
         self.embedded = await self._stack.enter_async_context(AsyncClient(self.processes["dispatcher"].address))
         self.remote = await self._stack.enter_async_context(AsyncClient(self.processes["dispatcher_2"].address))
         await self._warm_dispatchers()
@@ -89,7 +93,7 @@ class World:
         return ["serve", str(file), "--listen", "127.0.0.1:0", "--no-watch"]
 
     async def _start_all(self, lines: Mapping[str, list[str]]) -> None:
-        await _together(*(self.start(label, line) for label, line in lines.items()))
+        await together(*(self.start(label, line) for label, line in lines.items()))
 
     async def start(self, label: str, line: list[str]) -> None:
         """Start one process; it takes the place of an earlier one of that label."""
@@ -107,17 +111,18 @@ class World:
         self.processes[label] = process = Process(label, line, self.directory, variables)
         await process.start()
 
-    async def restart_aggregator(self) -> None:
-        """A new one on the port of the old one, which may be dead."""
-        old = self.processes["aggregator"]
+    async def restart(self, label: str, line: Sequence[str] = ()) -> None:
+        """A new process on the port of the old one, which may be dead. `line`: if it is not to be the same again."""
+        old = self.processes[label]
         await old.stop()
-        await self.start("aggregator", ["aggregate", "--listen", old.address])
+        await self.start(label, [old.address if word == "127.0.0.1:0" else word for word in line or old.arguments])
 
     async def _stop_processes(self) -> None:
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
 
     async def _warm_workers(self) -> None:
-        able = [name for name in self.addresses if name not in (cast.HANGING, cast.LYING, cast.DOOMED)]
+        unable = {cast.HANGING, cast.LYING, cast.DOOMED, *cast.REPLICATED} - {cast.ROLLING}
+        able = [name for name in self.addresses if name not in unable]
         places = [(name, address) for name in able for address in self.addresses[name]]
         await warm(places, self.contacts[CONTACT], WARM_WITHIN)
 
@@ -141,8 +146,8 @@ class World:
         try:
             result: Result[Any] = await client.dispatch(plan, data, timeout=timeout, full_report=True, metadata=metadata)
         except DispatchFailed as failed:
-            return _failed(failed, now_ns() - began)
-        return Answer(result.value, result.report, "", now_ns() - began)
+            return _failed(failed, began)
+        return Answer(result.value, result.report, "", began, now_ns() - began)
 
     async def follow(self, client: AsyncClient, plan: str, act: Act) -> Answer:
         """Dispatch CONTACT and tell `act` of every branch that changes, while the request runs."""
@@ -153,9 +158,9 @@ class World:
                     case BranchEvent():
                         await act(update)
                     case Last(result):
-                        return Answer(result.value, result.report, "", now_ns() - began)
+                        return Answer(result.value, result.report, "", began, now_ns() - began)
         except DispatchFailed as failed:
-            return _failed(failed, now_ns() - began)
+            return _failed(failed, began)
         raise AssertionError("a stream ends with its result or DispatchFailed")
 
     async def worker_spans(self, report: Report, branches: set[str]) -> dict[str, Span]:
@@ -167,7 +172,7 @@ class World:
         return found(await self.collector.trace(report.trace_id, lambda spans: found(spans).keys() >= branches))
 
 
-async def _together(*parts: Coroutine[Any, Any, None]) -> None:
+async def together(*parts: Coroutine[Any, Any, None]) -> None:
     """Run all; the first that fails ends the others before its error goes on, so that nothing starts while all is stopped."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -177,7 +182,7 @@ async def _together(*parts: Coroutine[Any, Any, None]) -> None:
         raise errors.exceptions[0] from None
 
 
-def _failed(failed: DispatchFailed, took: int) -> Answer:
+def _failed(failed: DispatchFailed, began: int) -> Answer:
     if failed.report is None:
         raise failed
-    return Answer(None, failed.report, f"{failed.code.name} {failed.reason}".strip(), took)
+    return Answer(None, failed.report, f"{failed.code.name} {failed.reason}".strip(), began, now_ns() - began)

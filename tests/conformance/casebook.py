@@ -98,6 +98,7 @@ def configuration(cases: list[Case], tick: int, workers: dict[str, str], **serve
     return load_mapping(
         {
             "version": 1,
+            "default_policy": "none",
             "attributes": ["script", "go", "n"],
             "workers": {
                 name: {"target": target, "effect": "read", "attributes": ["script"], "stream": name == "parts"}

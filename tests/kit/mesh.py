@@ -75,9 +75,10 @@ class Mesh(Caller):
     async def idle(self) -> None:
         """Wait until no request runs and no cancelled branch is left; AssertionError if that does not come about."""
         deadline = now_ns() + 5_000_000_000
-        while self.dispatcher.measures.in_flight or self.dispatcher.reaper.open:
+        while self.dispatcher.measures.in_flight or self.dispatcher.door.in_flight or self.dispatcher.reaper.open:
             assert now_ns() < deadline, (
-                f"left running: {self.dispatcher.measures.in_flight} requests, {self.dispatcher.reaper.open} branches"
+                f"left running: {self.dispatcher.measures.in_flight} requests, {self.dispatcher.door.in_flight} inside the "
+                f"door, {self.dispatcher.reaper.open} branches"
             )
             if self.dispatcher.reaper.open:
                 await self.dispatcher.reaper.drain(1.0)
@@ -111,18 +112,21 @@ async def running(
 ) -> AsyncIterator[Mesh]:
     """Start workers, then a dispatcher for `plans`; at the end nothing may run any more.
 
-    `remote`: an Aggregator service merges. `config`: further top-level keys.
+    `remote`: an Aggregator service merges. `config`: further top-level keys. Nothing is retried, hedged or broken unless they
+    say so: most tests are about one attempt.
     """
     async with AsyncExitStack() as stack:
         described = {name: await _started(worker, stack) for name, worker in workers.items()}
         document = {
             "version": 1,
+            "default_policy": "none",
             "workers": described,
             "plans": dict(plans),
             "server": {
                 "listen": "127.0.0.1:0",
                 "metrics": None,
                 "drain": "2s",
+                "overload": {"lag": {"hedges": None, "optional": None, "reject": None}},  # a busy machine is not the test's
                 "aggregator": await _aggregator(stack) if remote else "embedded",
                 **(server or {}),
             },

@@ -27,18 +27,27 @@ def plan(
     streaming: Collection[str] = (),
     attributes: Collection[str] = (),
     latency: str | None = "1s",
+    default_policy: str = "none",
+    policies: Mapping[str, Any] | None = None,
+    workers: Mapping[str, Mapping[str, Any]] | None = None,
     **rest: Any,
 ) -> dict[str, Any]:
     """A configuration with the one plan `p`, its branches given as in the file (or as names); each is its own worker.
 
-    The reserve is 25 ms, so that `stop` of the default second is 975 ms.
+    The reserve is 25 ms, so that `stop` of the default second is 975 ms. `workers`: further keys of these workers, by name.
+    Nothing is retried, hedged or broken unless the test asks for it: most tests are about one attempt.
     """
     given: Mapping[str, Mapping[str, Any]] = {name: {} for name in branches.split()} if isinstance(branches, str) else branches
     budget = {} if latency is None else {"budget": {"latency": latency}}
     return {
         "version": 1,
         "attributes": list(attributes),
-        "workers": {name: {"target": "127.0.0.1:1", "effect": "read", "stream": name in streaming} for name in given},
+        "default_policy": default_policy,
+        "policies": dict(policies or {}),
+        "workers": {
+            name: {"target": "127.0.0.1:1", "effect": "read", "stream": name in streaming, **(workers or {}).get(name, {})}
+            for name in given
+        },
         "plans": {"p": {"branches": {name: dict(branch) for name, branch in given.items()}, **budget, **rest}},
         "routes": [{"plan": "p"}],
     }

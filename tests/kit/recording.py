@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from opentelemetry.trace import SpanKind
 
 from fanmesh.runtime.traceparent import SAMPLED, Ids
-from fanmesh.runtime.tracing import Attribute
+from fanmesh.runtime.tracing import Attribute, SpanEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Recorded:
     remote: bool
     error: str | None
     links: tuple[Ids, ...]
+    events: tuple[SpanEvent, ...] = ()
 
 
 class Recording:
@@ -65,9 +66,11 @@ class Recording:
         remote: bool = False,
         error: str | None = None,
         links: Iterable[Ids] = (),
+        events: Sequence[SpanEvent] = (),
     ) -> None:
         """Keep it."""
-        self.spans.append(Recorded(name, kind, ids, parent, start, end, attributes, remote, error, tuple(links)))
+        told = Recorded(name, kind, ids, parent, start, end, attributes, remote, error, tuple(links), tuple(events))
+        self.spans.append(told)
 
     def close(self, timeout: float = 5.0) -> None:
         """Nothing is left."""

@@ -73,7 +73,7 @@ class System:
         """`python -m dispatcher CONFIG`. `patient`: the aggregator may take its time between acknowledgements."""
         file = self._directory / f"dispatcher{len(self._programs)}.json"  # JSON is YAML
         server = {"listen": ANY_PORT, "metrics": None, "drain": "5s", **document.get("server", {})}
-        file.write_text(json.dumps({"version": 1, **document, "server": server}), "utf-8")
+        file.write_text(json.dumps({"version": 1, "default_policy": "none", **document, "server": server}), "utf-8")
         process = await self.start("tests.kit.patient_dispatcher" if patient else "dispatcher", str(file), **variables)
         said = _said(await process.says(SERVING))
         channel = GrpcTransport().connect(f"127.0.0.1:{said['port']}")

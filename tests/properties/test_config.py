@@ -17,9 +17,16 @@ MERGES = MergeCatalogue(compile_merge, merge_schema())
 
 ids = st.from_regex(r"\A[a-z][a-z0-9_]{0,6}\Z").filter(lambda text: text not in {"null", "true", "false"})
 durations = st.builds(lambda n, unit: f"{n}{unit}", st.integers(1, 900), st.sampled_from(["us", "ms", "s"]))
+
+
+def plain(text: str) -> bool:
+    """No template, and nothing that ruamel writes into a flow mapping and cannot read there: `{a: :0}`."""
+    return "${" not in text and not text.startswith(":")
+
+
 json = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs", "Cc"])).filter(lambda text: "${" not in text),
+    | st.text(st.characters(exclude_categories=["Cs", "Cc"])).filter(plain),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ids, inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
@@ -33,6 +40,80 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
 
     def optional(key: str, values: st.SearchStrategy[Any]) -> dict[str, Any]:
         return {key: draw(values)} if draw(st.booleans()) else {}
+
+    def policy(before: list[str]) -> dict[str, Any]:
+        """One that may extend a built-in one or one before it; bounds are far enough apart to fit in any combination."""
+        codes = st.lists(st.sampled_from(["UNAVAILABLE", "INTERNAL", "ABORTED"]), max_size=3, unique=True)
+        short, long = st.sampled_from(["1ms", "50ms"]), st.sampled_from(["60s", "2m"])
+        rate = {"over": st.floats(0, 0.99), "window": short | long, "min_requests": st.integers(1, 99)}
+        sections = {
+            "retry": {
+                "max_attempts": st.integers(2, 10),
+                "codes": codes,
+                "on_timeout": st.booleans(),
+                "per_try_timeout": st.none() | durations,
+                "backoff": st.fixed_dictionaries(
+                    {}, optional={"initial": short, "max": long, "multiplier": st.floats(1, 9), "jitter": st.just("full")}
+                ),
+                "budget": st.fixed_dictionaries({}, optional={"ratio": st.floats(0, 1), "min_per_second": st.floats(0, 9)}),
+            },
+            "hedge": {
+                "after": st.sampled_from(["p50", "p95", "p99.9", "3ms"]),
+                "min": short,
+                "max": long,
+                "max_extra_load": st.floats(0.01, 1),
+                "min_samples": st.integers(1, 99),
+            },
+            "breaker": {
+                "consecutive_failures": st.none() | st.integers(1, 9),
+                "failure_rate": st.none() | st.fixed_dictionaries({}, optional=rate),
+                "open_for": st.fixed_dictionaries({}, optional={"initial": short, "max": long}),
+            },
+        }
+        return {
+            **optional("extends", st.sampled_from(["none", "standard", "hedged", *before])),
+            **{
+                name: draw(st.none() | st.fixed_dictionaries({}, optional=keys))
+                for name, keys in sections.items()
+                if draw(st.booleans())
+            },
+            **optional("balance", st.sampled_from(["p2c_ewma", "round_robin"])),
+        }
+
+    policies: dict[str, Any] = {}
+    for name in draw(st.lists(ids, max_size=3, unique=True)):
+        policies[name] = policy(list(policies))
+    all_policies = st.sampled_from(["none", "standard", "hedged", *policies])
+    limits = st.fixed_dictionaries(
+        {"in_flight": st.integers(1, 99)},
+        optional={
+            "queue": st.integers(0, 99),
+            "endpoint_in_flight": st.integers(1, 99),
+            "rate": st.fixed_dictionaries({"per_second": st.floats(0.1, 999)}, optional={"burst": st.integers(1, 99)}),
+        },
+    )
+    share = st.floats(0.1, 100)
+    faults = st.fixed_dictionaries(
+        {},
+        optional={
+            "delay": st.fixed_dictionaries({"percent": share, "of": durations}),
+            "abort": st.fixed_dictionaries({"percent": share}, optional={"code": st.sampled_from(["INTERNAL", "UNKNOWN"])}),
+            "seed": st.integers(-9, 9),
+            "headers": st.booleans(),
+        },
+    )
+
+    def worker(name: str) -> dict[str, Any]:
+        effect = draw(st.sampled_from(["read", "write"]))
+        return {
+            "target": f"{name.replace('_', '-')}x:50051",
+            "effect": effect,
+            **({"idempotent": True, **optional("policy", all_policies)} if draw(st.booleans()) or effect == "read" else {}),
+            **optional("stream", st.booleans()),
+            **optional("endpoints", st.sampled_from(["resolve", "opaque"])),
+            **optional("limit", limits),
+            **optional("faults", faults),
+        }
 
     def branch() -> dict[str, Any]:
         return {
@@ -62,10 +143,9 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "version": 1,
         "attributes": attributes,
-        "workers": {
-            name: {"target": f"{name.replace('_', '-')}x:50051", "effect": "read", **optional("stream", st.booleans())}
-            for name in workers
-        },
+        "policies": policies,
+        **optional("default_policy", all_policies),
+        "workers": {name: worker(name) for name in workers},
         "plans": plans,
         **optional("routes", st.just([{"plan": next(iter(plans))}])),
         **optional("server", st.fixed_dictionaries({"drain": durations, "metrics": st.none() | st.just("127.0.0.1:1")})),
@@ -124,7 +204,7 @@ PIECES = st.sampled_from(
         "    branches:", "      a: {if: 'input.x'}", "routes: [{plan: p}]", "- ", "&x ", "*x", "!t ", "{", "}", "[", "]",
         "? ", ": ", "\n", "  ", "\t", "'", '"', "|", ">", "%YAML 1.2", "---", "...", "<<: *x", "until: {count: 1}",
         "server: {limits: {part: 1MiB}}", "#", "\\ud800", "\x00", "0x", "1e999", "null", ",",
-        "merge: {deep_merge: {a: b}}",
+        "merge: {deep_merge: {a: b}}", "policies: {a: {extends: a}}", "default_policy: a", "faults: {delay: {of: 1s}}",
     ]
 )  # fmt: skip
 
@@ -141,12 +221,17 @@ KEYS = st.sampled_from(
         "version", "attributes", "workers", "plans", "routes", "server", "dev", "target", "effect", "endpoints",
         "branches", "budget", "latency", "complete", "until", "count", "coverage", "grace", "min", "accept", "min_success",
         "merge", "deep_merge", "if", "if_missing", "use", "input", "output", "plan", "worker", "a", "p", "limits", "part",
-        "cascade", "retry", "(use)", "[key]", "A",
+        "cascade", "retry", "(use)", "[key]", "A", "policies", "policy", "default_policy", "extends", "hedge", "after", "codes",
+        "breaker", "failure_rate", "open_for", "max", "backoff", "limit", "rate", "per_second", "faults", "delay", "percent",
+        "of", "overload", "lag", "reject", "idempotent",
     ]
 )  # fmt: skip
 VALUES = st.sampled_from(
-    [1, "a", "p", "read", "write", "1s", 0, -1, 1.5, True, None, "", "a:1", "input.x", "${input.y}", [], {}, "all", "vote"]
-)
+    [
+        1, "a", "p", "read", "write", "1s", 0, -1, 1.5, True, None, "", "a:1", "input.x", "${input.y}", [], {}, "all", "vote",
+        "p95", "UNAVAILABLE", "standard", "opaque",
+    ]
+)  # fmt: skip
 
 
 @given(

@@ -103,7 +103,7 @@ async def test_every_attempt_says_who_and_what_it_is(both: Both) -> None:
 
 
 async def test_what_the_caller_says_goes_on(both: Both) -> None:
-    """Request id and criticality are the caller's, and its hops are counted on; what it says to others stays with it."""
+    """Request id, criticality and kind of attempt are the caller's, its hops are counted on; what it says to others stays."""
     sent = (
         ("fanmesh-request-id", "mine-1"),
         ("fanmesh-criticality", "SHEDDABLE"),
@@ -117,7 +117,7 @@ async def test_what_the_caller_says_goes_on(both: Both) -> None:
         assert told["fanmesh-request-id"] == request.request_id == "mine-1"
         assert told["fanmesh-criticality"] == "SHEDDABLE"
         assert told["fanmesh-hops"] == "3"
-        assert told["fanmesh-attempt-kind"] == "first"
+        assert told["fanmesh-attempt-kind"] == "hedge"
         assert not {"authorization", "grpc-previous-rpc-attempts"} & told.keys()
 
 

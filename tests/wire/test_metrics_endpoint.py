@@ -188,6 +188,7 @@ def test_no_label_tells_who_asked(seen: Seen) -> None:
         assert len(samples) > 100
         for sample in samples:
             allowed = {"plan", "code", "completed_by", "cause", "branch", "state", "reason", "met", "worker", "kind", "where"}
+            allowed |= {"endpoint", "to", "what", "why", "criticality"}
             assert sample.labels.keys() <= allowed | {"version", "le"}
             for value in sample.labels.values():
                 assert value not in ids

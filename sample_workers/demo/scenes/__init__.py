@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from sample_workers.demo.scenes import answering, deadline, dying, failover, hanging, lying, streaming, tracing
+from sample_workers.demo.scenes import (
+    answering,
+    breaking,
+    deadline,
+    dying,
+    failover,
+    hanging,
+    lying,
+    retrying,
+    rolling,
+    straggling,
+    streaming,
+    tracing,
+)
 from sample_workers.demo.stage import Stage
 from sample_workers.demo.world import World
 
@@ -46,6 +59,26 @@ SCENES: Final = {
         "the trace of claim 2",
         "the same call once more, through the remote aggregator: who called whom, from the spans of all",
         tracing.play,
+    ),
+    9: Scene(
+        "a breaker opens and closes again",
+        "both replicas of tax_id fail every call: 200 calls, one after the other",
+        breaking.play,
+    ),
+    10: Scene(
+        "stragglers are hedged",
+        "3 % of the calls of three replicas take ten times as long: without and with a second attempt",
+        straggling.play,
+    ),
+    11: Scene(
+        "retries have a budget",
+        "three replicas of tax_id fail every call, and no breaker helps: 300 calls, ten at a time",
+        retrying.play,
+    ),
+    12: Scene(
+        "a rolling restart",
+        "the three replicas of tax_id end and start again one after the other, while calls go on",
+        rolling.play,
     ),
 }
 """By number."""

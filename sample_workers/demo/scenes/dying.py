@@ -34,6 +34,8 @@ async def play(world: World, stage: Stage) -> None:
     stage.true("the process was killed mid-request", killed, f"all {len(started)} calls had been sent")
     stage.same("the call failed", answer.status, "UNAVAILABLE COMPLETION_UNREACHABLE")
     stage.same("phone", f"{phone.state.name}/{phone.reason.name}", "FAILED/WORKER_ERROR")
+    kinds = [attempt.kind.name.lower() for attempt in phone.attempts]
+    stage.true("phone was tried again first, in vain", kinds[:2] == ["first", "retry"], kinds)
     stage.same("completed by", report.completed_by.name, "UNREACHABLE")
     stage.true(
         "at once, not at phone's time limit", report.elapsed < LIMIT_MS * 1_000_000, f"{time(report.elapsed)} of {LIMIT_MS} ms"

@@ -22,7 +22,7 @@ async def play(world: World, stage: Stage) -> None:
     try:
         await _kill(world, stage)
     finally:
-        await world.restart_aggregator()
+        await world.restart("aggregator")
     back = await _until_remote(world)
     here = await world.call(world.embedded, plans.BASE)
     stage.same("a new aggregator on that port: the mode", back.report.aggregator_mode.name, "REMOTE")

@@ -13,7 +13,9 @@ from dispatcher.config.yaml12 import parse
 
 Wrong = Callable[..., list[Problem]]
 
-MISTAKES: dict[str, Any] = parse((Path(__file__).parent / "mistakes.yaml").read_text(), "mistakes.yaml").value  # type: ignore[assignment]
+MISTAKES: dict[str, Any] = {}
+for file in sorted(Path(__file__).parent.glob("mistakes*.yaml")):
+    MISTAKES |= parse(file.read_text(), file.name).value  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("case", MISTAKES.values(), ids=MISTAKES)
@@ -90,6 +92,19 @@ routes:
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "paths"),
+    [
+        ("effect: read}", "effect: read, faults: {delay: {}}}", ["percent", "of"]),
+        ("routes:", "server: {overload: {lag: {hedges: 3ms, optional: 2ms, reject: 1ms}}}\nroutes:", ["hedges", "optional"]),
+        ("routes:", "policies: {a: {retry: 1}, b: {hedge: 1}, c: {extends: d}}\nroutes:", ["retry", "hedge", "extends"]),
+    ],
+)
+def test_mistakes_beside_each_other_are_all_reported(wrong: Wrong, old: str, new: str, paths: list[str]) -> None:
+    """One mistake does not hide another of the same section."""
+    assert [problem.path.rpartition(".")[2] for problem in wrong(old, new)] == paths
+
+
+@pytest.mark.parametrize(
     ("old", "new", "path"),
     [
         ('{target: "geo:50051", effect: read, attributes: [task]}', "3", "workers.geo"),
@@ -98,11 +113,41 @@ routes:
         ("geo: {soft_timeout: 200ms, timeout: 400ms}", "geo: []", "plans.enrich.branches.geo"),
         ("  enrich:", "  Enrich: {branches: {geo: {}}}\n  enrich:", "plans.Enrich"),
         ("- {plan: enrich}", "- enrich", "routes[0]"),
+        ("version: 1", "version: 1\ndefault_policy: a\npolicies: {a: 3}", "policies.a"),
+        ("version: 1", "version: 1\npolicies: {a: 3, b: {extends: a}}", "policies.a"),
+        (
+            "version: 1",
+            "version: 1\npolicies: {a: {hedge: {max: 1}}, b: {extends: a, hedge: {min: 9s}}}",
+            "policies.a.hedge.max",
+        ),
+        (
+            "version: 1",
+            "version: 1\npolicies: {a: {breaker: {open_for: {initial: 9h, max: 9}}}}",
+            "policies.a.breaker.open_for.max",
+        ),
+        ("effect: read}", "effect: raed, policy: hedged, idempotent: true}", "workers.phone.effect"),
+        ("effect: read}", "effect: write, policy: hedged, idempotent: 1}", "workers.phone.idempotent"),
+        ("effect: read}", "effect: read, limit: {in_flight: x, queue: 1}}", "workers.phone.limit.in_flight"),
+        ("routes:", "server: {overload: {lag: {hedges: 9s, reject: x}}}\nroutes:", "server.overload.lag.reject"),
     ],
 )
 def test_what_could_not_be_read_causes_no_further_complaints(wrong: Wrong, old: str, new: str, path: str) -> None:
     """A branch whose worker has another mistake does not also have an unknown worker."""
     assert [problem.path for problem in wrong(old, new)] == [path]
+
+
+@pytest.mark.parametrize(
+    ("policies", "path"),
+    [
+        ("a: {extends: b}, b: {extends: c}", "policies.b.extends"),
+        ("a: {extends: b}, b: {extends: b}, c: {extends: a}", "policies.b.extends"),
+        ("a: {hedge: {min: 3s}}, b: {extends: a, hedge: {min_samples: 9}}", "policies.a.hedge.min"),
+        ("a: {retry: {backoff: {max: 0}}}, b: {extends: a, retry: {}}", "policies.a.retry.backoff.max"),
+    ],
+)
+def test_a_mistake_is_not_reported_again_where_it_is_extended(wrong: Wrong, policies: str, path: str) -> None:
+    """Only the policy that says it is wrong."""
+    assert [problem.path for problem in wrong("routes:", f"policies: {{{policies}}}\nroutes:")] == [path]
 
 
 def test_a_problem_without_a_text_has_no_line() -> None:
@@ -128,6 +173,22 @@ def test_a_problem_without_a_text_has_no_line() -> None:
         ),
         ("- {plan: enrich}", "- {plan: enrich, when: 'true'}", "routes[0].when: unknown key"),
         ("routes:", "server: {port: 1}\nroutes:", "server.port: unknown key"),
+        (
+            "effect: read}",
+            "effect: read, faults: {delays: {}}}",
+            "workers.phone.faults.delays: unknown key (did you mean 'delay'?)",
+        ),
+        (
+            "effect: read}",
+            "effect: read, limit: {rate: {per_second: 1, bursts: 2}}}",
+            "workers.phone.limit.rate.bursts: unknown key (did you mean 'burst'?)",
+        ),
+        (
+            "routes:",
+            "policies: {a: {breaker: {open_for: {min: 1s}}}}\nroutes:",
+            "policies.a.breaker.open_for.min: unknown key",
+        ),
+        ("routes:", "server: {idempotency: {tll: 1s}}\nroutes:", "server.idempotency.tll: unknown key (did you mean 'ttl'?)"),
         ("routes:", "server: {limits: {parts: 1MiB}}\nroutes:", "server.limits.parts: unknown key (did you mean 'part'?)"),
     ],
 )

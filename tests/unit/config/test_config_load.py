@@ -10,6 +10,7 @@ import pytest
 
 from dispatcher.config import Config, ConfigErrors, Limits, MergeCatalogue, ServerConfig, load_file, load_mapping, load_text
 from dispatcher.model.plan import Effect, Worker
+from dispatcher.model.policy import STANDARD
 from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.states import IfMissing
@@ -31,7 +32,7 @@ def test_the_quick_start_is_enough(load: Callable[..., Config]) -> None:
     assert config.warnings == ()
     assert (plan.latency, plan.merge_reserve, plan.merge) == (SECOND, 25 * MS, MergeSpec("collect"))
     assert plan.completion == CompletionRule((Until(UntilKind.ALL),), None, Grace(), 1, 0.0)
-    assert hello.worker == Worker("hello", "dns:///localhost:50051", Effect.READ)
+    assert hello.worker == Worker("hello", "dns:///localhost:50051", Effect.READ, policy=STANDARD)
     assert (hello.required, hello.weight, hello.soft, hello.timeout, hello.if_missing) == (
         True,
         1.0,
@@ -71,8 +72,8 @@ def test_every_key_reaches_its_place(load: Callable[..., Config]) -> None:
     config = load(text=FULL)
     catalogue, plan = config.catalogue, config.catalogue.plans["p"]
     geo, two = plan.nodes
-    assert geo.worker == Worker("geo", "", Effect.READ, ("a:1", "b:1"), streams=True, attributes=("tenant",))
-    assert two.worker == Worker("dup", "unix:/run/dup.sock")
+    assert geo.worker == Worker("geo", "", Effect.READ, ("a:1", "b:1"), streams=True, attributes=("tenant",), policy=STANDARD)
+    assert two.worker == Worker("dup", "unix:/run/dup.sock", opaque=True, policy=STANDARD)
     assert (geo.weight, geo.sla, geo.discard_broken) == (2.5, 100 * MS, True)
     assert (geo.if_missing, geo.default) == (IfMissing.USE, {"country": "unknown", "exact": 9007199254740993})
     assert (two.if_missing, two.timeout, two.condition_source) == (IfMissing.FAIL, SECOND, 'attributes.task == "x"')
@@ -124,7 +125,7 @@ def test_local_workers_need_no_address(merges: MergeCatalogue) -> None:
     """A coroutine is where it is: it may be declared without a target, or not at all."""
     mapping = {"version": 1, "workers": {"a": {"effect": "read"}}, "plans": {"p": {"branches": {"a": {}, "b": {}}}}}
     catalogue = load_mapping(mapping, merges, local=("a", "b")).catalogue
-    assert [node.worker for node in catalogue.plans["p"].nodes] == [Worker("a"), Worker("b")]
+    assert [node.worker for node in catalogue.plans["p"].nodes] == [Worker("a", policy=STANDARD), Worker("b", policy=STANDARD)]
     with pytest.raises(ConfigErrors) as errors:
         load_mapping(mapping, merges, name="mesh")
     assert [str(problem) for problem in errors.value.problems] == [

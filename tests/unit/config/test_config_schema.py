@@ -17,7 +17,9 @@ from dispatcher.config.yaml12 import parse
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "configuration.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-MISTAKES: dict[str, Any] = parse((Path(__file__).parent / "mistakes.yaml").read_text(), "mistakes.yaml").value  # type: ignore[assignment]
+MISTAKES: dict[str, Any] = {}
+for file in sorted(Path(__file__).parent.glob("mistakes*.yaml")):
+    MISTAKES |= parse(file.read_text(), file.name).value  # type: ignore[operator]
 
 
 @pytest.fixture
@@ -71,6 +73,24 @@ def test_the_examples_of_the_page_load_and_fit_the_schema(
         "boolean weight",
         "duration without unit",
         "size in powers of ten",
+        "unknown key of a policy",
+        "retries that are a number",
+        "eleven attempts",
+        "unknown code",
+        "code that is no failure",
+        "code given twice",
+        "quantile too low",
+        "quantile too high",
+        "quantile too fine",
+        "hedges for nothing",
+        "failure rate of all",
+        "unknown balance",
+        "policy name",
+        "unknown endpoints",
+        "no call at once",
+        "rate without a number",
+        "faults above all",
+        "memory above all",
     ],
 )
 def test_what_an_editor_can_see_is_underlined(validator: Draft202012Validator, name: str) -> None:

@@ -13,8 +13,10 @@ from dispatcher.config.addresses import (
     parse_listen,
     parse_target,
 )
+from dispatcher.config.policy_values import FAILURES, parse_after, parse_code
 from dispatcher.config.problems import Wrong
-from dispatcher.config.quantities import parse_duration, parse_positive_duration, parse_size, show_duration
+from dispatcher.config.quantities import parse_duration, parse_memory, parse_positive_duration, parse_size, show_duration
+from fanmesh.model.fault import Code
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,49 @@ def test_other_sizes_are_refused(value: object) -> None:
         parse_size(value)
 
 
+@pytest.mark.parametrize(("text", "size"), [("1B", 1), ("2GiB", 2**31), ("1024GiB", 2**40)])
+def test_memory_is_larger_than_a_message(text: str, size: int) -> None:
+    """A process may have more than one message can carry, up to a TiB."""
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("value", [2**31, "2GB", "0B", "1025GiB", None])
+def test_other_memory_is_refused(value: object) -> None:
+    """No unit, nothing at all, or a slip of the unit."""
+    with pytest.raises(Wrong):
+        parse_memory(value)
+
+
+@pytest.mark.parametrize(("name", "code"), [(code.name, code) for code in Code if code is not Code.OK])
+def test_failures_are_named_as_in_grpc(name: str, code: Code) -> None:
+    """Every status but OK, by its name in capitals."""
+    assert parse_code(name) is code
+    assert name in FAILURES
+
+
+@pytest.mark.parametrize("value", ["OK", "unavailable", "Unavailable", "", 14, None, [], Code.UNAVAILABLE])
+def test_other_codes_are_refused(value: object) -> None:
+    """OK is no failure, and a number or another spelling is not guessed at."""
+    with pytest.raises(Wrong):
+        parse_code(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "after"), [("p50", 0.5), ("p95", 0.95), ("p99.9", 0.999), ("p50.0", 0.5), ("20ms", 20_000_000), ("1us", 1_000)]
+)
+def test_a_hedge_waits_for_a_quantile_or_for_a_time(text: str, after: float) -> None:
+    """A quantile is a float below 1, exactly as written; a time is an integer of nanoseconds."""
+    assert parse_after(text) == after
+    assert type(parse_after(text)) is type(after)
+
+
+@pytest.mark.parametrize("value", ["p49.9", "p100", "p99.99", "p9", "p", "95", 95, 0.95, "P95", "0", 0, "", None, True, "p٣3"])
+def test_other_waits_are_refused(value: object) -> None:
+    """Below the median every second call would be hedged; beyond three digits there are no samples."""
+    with pytest.raises(Wrong):
+        parse_after(value)
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
@@ -84,6 +129,8 @@ def test_other_sizes_are_refused(value: object) -> None:
         ("unix:/run/a.sock", "unix:/run/a.sock"),
         ("unix:///run/a.sock", "unix:/run/a.sock"),
         ("unix:a.sock", "unix:a.sock"),
+        ("xds:///geo", "xds:///geo"),
+        ("xds://authority/geo", "xds://authority/geo"),
     ],
 )
 def test_targets_get_their_scheme(written: str, meant: str) -> None:
@@ -106,7 +153,9 @@ def test_targets_get_their_scheme(written: str, meant: str) -> None:
         ("ipv4:geo:1", "not an IPv4 address"),
         ("ipv4:1.2.3.4:1,1.2.3.5:1", "several addresses"),
         ("unix:", "no path"),
-        ("xds:///geo", "not supported by this version"),
+        ("xds:", "not a target"),
+        ("xds:///", "not a target"),
+        ("xds:///a b", "not a target"),
         ("ge o:1", "not a host"),
         ("[geo]:1", "not a host"),
         (":1", "no host"),

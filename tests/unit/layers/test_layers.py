@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +12,21 @@ import pytest
 from dispatcher.flow.sink import NoSink
 from dispatcher.layers.attempts import attempts
 from dispatcher.layers.observe import observe
-from dispatcher.layers.pick import pick, round_robin
+from dispatcher.layers.pick import choose
+from dispatcher.layers.race import Track
 from dispatcher.layers.shape import shape
-from dispatcher.layers.types import Attempt, BranchRun, Sink
+from dispatcher.layers.types import Attempt, AttemptCall, BranchRun, Sink
 from dispatcher.model.deadlines import MIN_ATTEMPT
 from dispatcher.model.plan import Node, Plan, Worker
+from dispatcher.model.policy import NO_LIMIT, NONE, BreakerRule, LimitRule, Policy
 from dispatcher.model.reading import Mapping, Unreadable
+from dispatcher.policies.books import Books
+from dispatcher.policies.breaker import State
+from dispatcher.policies.overload import Stage
 from dispatcher.wire.observers import Nobody
 from fanmesh.model.fault import Code, Fault, FaultKind
 from fanmesh.model.outcome import Outcome, Part, Success
-from fanmesh.model.states import BranchReason, BranchState
+from fanmesh.model.states import AttemptKind, BranchReason, BranchState
 from fanmesh.testing import run_virtual
 from tests.kit.story import attempt_of, request_of
 
@@ -28,15 +34,31 @@ R, S = BranchReason, BranchState
 NO = NoSink()
 
 
-def run_of(*, output: Mapping | None = None, accepts: Any = None, deadline: int = 10**9) -> BranchRun:
+def run_of(
+    *,
+    output: Mapping | None = None,
+    accepts: Any = None,
+    deadline: int = 10**9,
+    policy: Policy = NONE,
+    limit: LimitRule = NO_LIMIT,
+) -> BranchRun:
     """A run of a plan with one branch."""
-    node = Node("a", Worker("w", "dns:///w:1"), output=output)
+    node = Node("a", Worker("w", "dns:///w:1", policy=policy, limit=limit), output=output)
     plan = Plan("p", (node,), accepts=accepts or (lambda _branch, _value: None))
 
     def sent(run: BranchRun, at: int) -> None:
         run.started_at = at
 
     return BranchRun(request_of(), plan, node, 0, deadline, sent)
+
+
+def ran(call: Awaitable[Outcome]) -> Outcome:
+    """What comes of a call, on virtual time."""
+
+    async def main() -> Outcome:
+        return await call
+
+    return run_virtual(main())
 
 
 def leaf(outcome: Outcome) -> Any:
@@ -53,35 +75,27 @@ class Place:
     """An endpoint."""
 
     address: str
-    up: bool = True
+    spare: bool = False
 
     def ready(self) -> bool:
         """Whether it is connected."""
-        return self.up
+        return True
 
 
-A, B, DOWN = Place("a"), Place("b"), Place("down", up=False)
+A, B = Place("a"), Place("b")
 
 
-@pytest.mark.parametrize(
-    ("places", "turn", "chosen"),
-    [
-        ([], 0, None),
-        ([DOWN], 3, DOWN),
-        ([A, B], 0, A),
-        ([A, B], 1, B),
-        ([A, B], 2, A),
-        ([DOWN, A, B], 0, A),
-        ([A, DOWN, B], 1, B),
-        ([DOWN, Place("too", up=False)], 1, Place("too", up=False)),
-    ],
-)
-def test_round_robin(places: list[Place], turn: int, chosen: Place | None) -> None:
-    """The first ready endpoint from one's turn on; if none is ready the one whose turn it is; None of none."""
-    assert round_robin(places, turn) == chosen
+def chooses(places: list[Place], books: Books, call: Any) -> AttemptCall:
+    """The layer over `call`; every random number is 0."""
+    return choose(lambda _: places, books, now=lambda: 7, uniform=lambda: 0.0)(call)
 
 
-def test_pick_takes_turns_by_worker() -> None:
+def new_attempt(run: BranchRun, kind: AttemptKind = AttemptKind.FIRST) -> Attempt:
+    """One that has not left."""
+    return Attempt(run, len(run.attempts), kind, 0, lambda one, _now: run.attempts.append(one))
+
+
+def test_choose_takes_turns_by_worker() -> None:
     """The turn belongs to the worker, so that branches sharing one share its turns."""
     picked: list[str] = []
 
@@ -89,24 +103,128 @@ def test_pick_takes_turns_by_worker() -> None:
         picked.append(attempt.endpoint.address)
         return Success(1)
 
-    layer = pick(lambda _: [A, B])(call)
+    layer = chooses([A, B], Books(), call)
     for _ in range(3):
-        run_virtual(layer(attempt_of(run_of(), 0), NO))
+        ran(layer(new_attempt(run_of()), NO))
     assert picked == ["a", "b", "a"]
 
 
-def test_pick_without_an_address() -> None:
+def test_without_a_policy_and_a_choice_no_book_is_opened() -> None:
+    """One endpoint, nothing to learn: the attempt leaves, and the books are not touched."""
+    books, run = Books(), run_of()
+    attempt = new_attempt(run)
+    assert ran(chooses([A], books, leaf(Success(1)))(attempt, NO)) == Success(1)
+    assert (attempt.endpoint, run.attempts, books.workers) == (A, [attempt], {})
+
+
+def test_without_an_address() -> None:
     """Nobody to call: a fault that was never sent, and may be tried again."""
-    fault = run_virtual(pick(lambda _: [])(leaf(Success(1)))(attempt_of(run_of(), 0), NO))
+    run = run_of()
+    fault = ran(chooses([], Books(), leaf(Success(1)))(new_attempt(run), NO))
     assert isinstance(fault, Fault)
-    assert (fault.code, fault.sent, fault.retryable) == (Code.UNAVAILABLE, False, True)
+    assert (fault.code, fault.sent, fault.retryable, run.attempts) == (Code.UNAVAILABLE, False, True, [])
+
+
+BREAKER = Policy("b", breaker=BreakerRule(consecutive=1, rate_over=None))
+
+
+@pytest.mark.parametrize(
+    ("kind", "noted"),
+    [(AttemptKind.FIRST, ("refused", "overloaded")), (AttemptKind.HEDGE, ("hedge_denied", "no_other_endpoint"))],
+)
+def test_a_refusal_is_told(kind: AttemptKind, noted: tuple[str, str]) -> None:
+    """The attempt has not left; the branch's notes and the worker's counters say why."""
+    books, run = Books(), run_of(policy=BREAKER, limit=LimitRule(endpoint_in_flight=1))
+    books.of("w").endpoint("a").in_flight.count = 1
+    fault = ran(chooses([A], books, leaf(Success(1)))(new_attempt(run, kind), NO))
+    assert isinstance(fault, Fault)
+    assert [(note.what, note.why, note.at) for note in run.notes] == [(*noted, 7)]
+    assert (run.attempts, books.of("w").counts) == ([], {noted: 1})
+
+
+@pytest.mark.parametrize("ends", [Success(1), Fault.unavailable(), ZeroDivisionError("x"), asyncio.CancelledError()])
+def test_permits_come_back_however_it_ends(ends: Any) -> None:
+    """An answer, a fault, a defect, a worker that cancels itself: each is an outcome, and its permit is given back."""
+    books = Books()
+
+    async def call(_attempt: Attempt, _sink: Sink) -> Outcome:
+        if isinstance(ends, BaseException) and not isinstance(ends, Fault):
+            raise ends
+        outcome: Outcome = ends
+        return outcome
+
+    async def main() -> Outcome:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+        return await chooses([A, B], books, call)(new_attempt(run_of(policy=BREAKER)), NO)
+
+    outcome = run_virtual(main())
+    assert isinstance(outcome, Success if ends == Success(1) else Fault)
+    assert [one.in_flight.count for one in books.of("w").endpoints.values()] == [0, 0]
+    if isinstance(ends, asyncio.CancelledError):
+        assert isinstance(outcome, Fault)
+        assert outcome.kind is FaultKind.CANCELLED
+
+
+def test_our_own_cancellation_goes_through() -> None:
+    """It is no outcome; the permit is given back, and the breaker is not told."""
+    books = Books()
+
+    async def hang(_attempt: Attempt, _sink: Sink) -> Outcome:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("nobody sets it")
+
+    async def main() -> None:
+        task = asyncio.ensure_future(chooses([A, B], books, hang)(new_attempt(run_of(policy=BREAKER)), NO))
+        await asyncio.sleep(0)
+        assert books.of("w").endpoint("a").in_flight.count == 1
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    run_virtual(main())
+    assert (books.of("w").endpoint("a").in_flight.count, books.of("w").endpoint("a").breaker.state) == (0, State.CLOSED)
+
+
+def test_a_probe_is_marked() -> None:
+    """The first attempt becomes a PROBE; its fault says so, and the changes of the breaker are noted."""
+    books, run = Books(), run_of(policy=BREAKER, deadline=10**12)
+    breaker = books.of("w").endpoint("a").breaker
+    breaker.state, breaker.retry_at = State.OPEN, 5
+    attempt = new_attempt(run)
+    fault = ran(chooses([A, B], books, leaf(Fault.unavailable()))(attempt, NO))
+    assert isinstance(fault, Fault)
+    assert (fault.probe, attempt.kind) == (True, AttemptKind.PROBE)
+    assert [(note.what, note.why, note.endpoint) for note in run.notes] == [
+        ("probe", "due", "a"),
+        ("breaker_open", "probe_failed", "a"),
+    ]
+
+
+@pytest.mark.parametrize(("places", "expected"), [([A], False), ([A, B], True)])
+def test_whether_there_is_somebody_else(places: list[Place], expected: bool) -> None:  # noqa: FBT001  (a table)
+    """An attempt knows whether an endpoint is left that has not been tried: no hedge needs a timer without one."""
+    attempt = new_attempt(run_of(policy=BREAKER))
+    ran(chooses(places, Books(), leaf(Success(1)))(attempt, NO))
+    assert attempt.elsewhere is expected
+
+
+def track(call: Any, now: int) -> Track:
+    """What attempts share, over an attempt call that sends by itself."""
+
+    async def sends(attempt: Attempt, sink: Sink) -> Outcome:
+        attempt.endpoint = A
+        attempt.leave(attempt, now)
+        outcome: Outcome = await call(attempt, sink)
+        return outcome
+
+    return Track(sends, Books(), lambda: now, lambda: 0.0, Nobody(), lambda: Stage.CALM)
 
 
 @pytest.mark.parametrize(("left", "made"), [(MIN_ATTEMPT, True), (MIN_ATTEMPT - 1, False), (-1, False)])
 def test_attempts_need_five_milliseconds(left: int, made: bool) -> None:  # noqa: FBT001  (a table)
     """An attempt is made if at least 5 ms are left; else NO_TIME, and nothing counts as sent."""
     run = run_of(deadline=1000 + left)
-    outcome = run_virtual(attempts(leaf(Success(1)), now=lambda: 1000, observer=Nobody())(run, NO))
+    outcome = run_virtual(attempts(track(leaf(Success(1)), 1000))(run, NO))
     assert (len(run.attempts), run.started_at) == ((1, 1000) if made else (0, None))
     assert isinstance(outcome, Success) or outcome.kind is FaultKind.NO_TIME
 
@@ -120,7 +238,7 @@ def test_an_attempt_that_is_cancelled_says_so() -> None:
         raise AssertionError("nobody sets it")
 
     async def main() -> None:
-        task = asyncio.ensure_future(attempts(hang, now=lambda: 7, observer=Nobody())(run, NO))
+        task = asyncio.ensure_future(attempts(track(hang, 7))(run, NO))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
@@ -170,7 +288,7 @@ def refuses(branch: str, value: object) -> str | None:
 )
 def test_shape(outcome: Outcome, output: Mapping | None, ends: Outcome | str) -> None:
     """An answer is mapped, then the merge is asked; one that cannot be used is a fault. Streams are whole elsewhere."""
-    found = run_virtual(shape(leaf(outcome))(attempt_of(run_of(output=output, accepts=refuses), 0), NO))
+    found = ran(shape(leaf(outcome))(attempt_of(run_of(output=output, accepts=refuses), 0), NO))
     if isinstance(ends, str):
         assert isinstance(found, Fault)
         assert (found.kind, found.detail) == (FaultKind.INVALID_RESPONSE, ends)

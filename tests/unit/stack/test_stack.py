@@ -28,8 +28,8 @@ def test_the_first_is_outermost() -> None:
 
 
 def test_the_order_is_that_of_the_design() -> None:
-    """The numbers beside the layers stand in the order of the design: observe 1, attempts 3, pick 5, leaf 7."""
+    """The numbers beside the layers stand in the order of the design: observe 1, queue 2, attempts 3, pick 5, leaf 7."""
     source = Path(dispatcher.stack.__file__).read_text(encoding="utf-8")
-    assert source.index("pick(endpoints),  # 5") < source.index("shape,  # 6")
-    assert source.index("observe(observer),  # 1") < source.index("# 3: the joint")
+    assert source.index("choose(endpoints, books, now=now, uniform=uniform),  # 5") < source.index("shape,  # 6")
+    assert source.index("observe(around.observer),  # 1") < source.index("# 2: waiting") < source.index("# 3: the joint")
     assert '"""7: the only I/O' in source

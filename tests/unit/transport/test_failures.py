@@ -1,30 +1,62 @@
+import grpc
 import pytest
 
 from fanmesh.model.fault import Code
 from fanmesh.model.times import MS
 from fanmesh.transport.cancel import canceller, measured
-from fanmesh.transport.failures import failure, late
+from fanmesh.transport.failures import closed, connected, cut_off, failure, late
 
-REFUSED = "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.1:80: Connection refused"
+REFUSED = "failed to connect to all addresses; last error: UNKNOWN: {}: Connection refused"
+OURS = REFUSED.format("ipv4:10.0.0.1:80")
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "address", "connected", "sent"),
+    ("address", "message", "sent"),
     [
-        (14, REFUSED, "10.0.0.1:80", False, False),
-        (14, REFUSED, "ipv4:10.0.0.1:80", False, False),
-        (14, REFUSED, "geo.local:80", False, False),
-        (14, "DNS resolution failed for geo.local:80: …", "geo.local:80", False, False),
-        (14, "errors resolving geo.local:80: …", "geo.local:80", False, False),
-        (14, REFUSED, "10.0.0.2:80", False, True),
-        (14, REFUSED, "10.0.0.1:80", True, True),
-        (14, "Socket closed", "10.0.0.1:80", False, True),
-        (13, REFUSED, "10.0.0.1:80", False, True),
+        ("10.0.0.1:80", OURS, False),
+        ("ipv4:10.0.0.1:80", OURS, False),
+        ("dns:///10.0.0.1:80", OURS, False),
+        ("10.0.0.2:80", OURS, True),
+        ("10.0.0.1:8", OURS, True),
+        ("0.0.0.1:80", OURS, True),
+        ("10.0.0.1:80", "Socket closed", True),
+        ("10.0.0.1:80", f"upstream: {OURS}", True),
+        ("[::1]:80", REFUSED.format("ipv6:%5B::1%5D:80"), False),
+        ("ipv6:[0:0::1]:80", REFUSED.format("ipv6:%5B::1%5D:80"), False),
+        ("[::2]:80", REFUSED.format("ipv6:%5B::1%5D:80"), True),
+        ("unix:/run/geo", REFUSED.format("unix:/run/geo"), False),
+        ("unix:/run/geo", REFUSED.format("unix:/run/geo2"), True),
+        ("geo.local:80", OURS, False),
+        ("dns:///geo.local:80", REFUSED.format("ipv6:%5Bfd00::7%5D:80"), False),
+        ("dns:///geo.local:81", OURS, True),
+        ("dns:///geo.local:80", "DNS resolution failed for geo.local:80: …", False),
+        ("geo.local:80", "errors resolving geo.local:80: […]", False),
+        ("geo.local:80", "errors resolving users.local:80: […]", True),
+        ("xds:///geo", "Failed to create XdsClient: …", False),
+        ("geo.local:80", "Failed to create XdsClient: …", True),
+        ("xds:///geo", OURS, True),
     ],
 )
-def test_never_sent_needs_text_channel_and_address(code: int, message: str, address: str, connected: bool, sent: bool) -> None:  # noqa: FBT001
-    """One of them alone could be a relayed error, and a write would be repeated."""
-    assert failure(code, message, (), address=address, connected=connected, late=False).sent is sent
+def test_never_sent_needs_a_text_about_our_own_address(address: str, message: str, *, sent: bool) -> None:
+    """Another address, or a port that only begins alike, may be a relayed error: then a write would be repeated."""
+    assert failure(14, message, (), address=address, connected=False, late=False).sent is sent
+
+
+@pytest.mark.parametrize(("code", "connected"), [(14, True), (13, False)])
+def test_never_sent_needs_the_code_and_a_channel_without_connection(code: int, *, connected: bool) -> None:
+    """The text alone could be a relayed error."""
+    assert failure(code, OURS, (), address="10.0.0.1:80", connected=connected, late=False).sent
+
+
+@pytest.mark.parametrize("state", grpc.ChannelConnectivity)
+def test_only_a_channel_that_failed_to_connect_has_had_no_connection(state: grpc.ChannelConnectivity) -> None:
+    """A peer that leaves answers what it has taken while the channel is idle, or connects again."""
+    assert connected(state) is (state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE)
+
+
+def test_a_closed_channel() -> None:
+    """Before the call it is certain that nothing was sent; under it nothing is."""
+    assert [(e.code, e.sent) for e in (closed("a:1"), cut_off("a:1"))] == [(Code.UNAVAILABLE, False), (Code.UNAVAILABLE, True)]
 
 
 def test_only_a_late_deadline_is_ours() -> None:

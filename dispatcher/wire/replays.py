@@ -1,0 +1,120 @@
+"""Requests with an idempotency key: one run for all who ask for it, and its reply for those who ask again.
+
+The run is a task of its own and not the first caller's coroutine: whoever began it may hang up while others wait for it. It
+lives as long as anybody waits; when the last one has gone it is cancelled, as any request is whose caller has gone, and the key
+is free again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from hashlib import blake2b
+from typing import Any
+
+from dispatcher.flow.ports import Reaper
+from dispatcher.model.policy import IdempotencyRule
+from dispatcher.policies.idempotency import Begin, Entry, Join, Keys, No, Replay
+from dispatcher.wire.outbound import Finished
+from fanmesh.v1 import dispatcher_pb2
+
+Story = Callable[[], Coroutine[Any, Any, Finished]]
+
+
+class Shared:
+    """A run, and how many wait for it."""
+
+    __slots__ = ("entry", "task", "waiting")
+
+    def __init__(self, entry: Entry[Shared | Finished], task: asyncio.Task[Finished]) -> None:
+        self.entry = entry
+        self.task = task
+        self.waiting = 0
+
+
+class Ticket:
+    """One caller's share in a run; `with` it. `joined`: somebody else began the run."""
+
+    __slots__ = ("_replays", "_shared", "joined")
+
+    def __init__(self, replays: Replays, shared: Shared, joined: bool) -> None:  # noqa: FBT001  (made in one place)
+        self._replays = replays
+        self._shared = shared
+        self.joined = joined
+
+    @property
+    def task(self) -> asyncio.Task[Finished]:
+        """The run. Awaiting it directly would cancel it with its awaiter: use `asyncio.wait`."""
+        return self._shared.task
+
+    def __enter__(self) -> None:
+        self._shared.waiting += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._shared.waiting -= 1
+        if not self._shared.waiting:
+            self._replays.abandon(self._shared)
+
+
+class Replays:
+    """The keys of one process. `rule` gives the one in force, `now` is in ns."""
+
+    def __init__(self, rule: Callable[[], IdempotencyRule], now: Callable[[], int], reaper: Reaper) -> None:
+        self._rule = rule
+        self._now = now
+        self._reaper = reaper
+        self._keys: Keys[Shared | Finished] = Keys()
+
+    @property
+    def running(self) -> int:
+        """How many keyed requests run."""
+        return self._keys.running
+
+    @property
+    def kept(self) -> int:
+        """How many replies are remembered."""
+        return self._keys.kept
+
+    def claim(self, key: str, body: bytes, story: Story) -> Ticket | Finished | No:
+        """A share in the run of this key, which `story` begins if there is none; the reply it had; or why not."""
+        match self._keys.claim(self._rule(), key, body, self._now()):
+            case Begin(entry):
+                shared = entry.held = Shared(entry, asyncio.ensure_future(self._own(entry, story)))
+                return Ticket(self, shared, joined=False)
+            case Join(Entry(held=Shared() as shared)):
+                return Ticket(self, shared, joined=True)
+            case Replay(Entry(held=Finished() as finished)):
+                return finished
+            case No() as no:
+                return no
+            case other:
+                raise AssertionError(f"an entry that holds nothing: {other}")
+
+    def abandon(self, shared: Shared) -> None:
+        """Nobody waits for it any more: cancel it, if it still runs."""
+        if not shared.task.done():
+            self._keys.ended(self._rule(), shared.entry, self._now(), keep=False)
+            shared.task.cancel()
+            self._reaper.adopt([shared.task])
+
+    async def _own(self, entry: Entry[Shared | Finished], story: Story) -> Finished:
+        keep = False
+        try:
+            finished = await story()
+            keep = finished.keep
+            entry.held = finished
+            return finished
+        finally:
+            self._keys.ended(self._rule(), entry, self._now(), keep=keep)
+
+
+def body_of(message: dispatcher_pb2.DispatchRequest) -> bytes:
+    """A digest of what makes it this request: all of the message but the key and the form in which a failure is told.
+
+    Of the bytes, not of their meaning: JSON with other white space is another body, which is an error and never a wrong reply.
+    """
+    plain = dispatcher_pb2.DispatchRequest()
+    plain.CopyFrom(message)
+    plain.idempotency_key = ""
+    plain.failure_in_message = False
+    return blake2b(plain.SerializeToString(deterministic=True), digest_size=16).digest()
