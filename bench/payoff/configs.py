@@ -16,6 +16,7 @@ POLICIES: Final[dict[str, Mapping | None]] = {
     "none": None,  # built in
     "standard": None,  # built in
     "hedged": {"extends": "standard", "hedge": HEDGE},
+    "allowed": {"extends": "standard", "hedge": {**HEDGE, "max_extra_load": 0.054}},  # what claim (a) allows
     "early": {"extends": "standard", "hedge": {**HEDGE, "after": "p90", "max_extra_load": 0.1}},  # as hedge-python has it
     # An open breaker saves more attempts than any budget; without it the budget has to hold alone.
     "budgeted": {"extends": "standard", "breaker": None},

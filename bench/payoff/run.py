@@ -61,7 +61,10 @@ def main() -> int:
     parser.add_argument("--only", default="", help="scenarios, separated by commas; then nothing is kept")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     asked = parser.parse_args()
-    figures, claims = measure(asked.only.split(",") if asked.only else [*SCENARIOS, DEFECTS], quick=asked.quick)
+    names = asked.only.split(",") if asked.only else [*SCENARIOS, DEFECTS]
+    if unknown := set(names) - {*SCENARIOS, DEFECTS}:
+        parser.error(f"--only: no scenario {', '.join(sorted(unknown))}; there are {', '.join([*SCENARIOS, DEFECTS])}")
+    figures, claims = measure(names, quick=asked.quick)
     figures["claims"] = [{**claim._asdict(), "holds": claim.holds} for claim in claims]
     if not (asked.quick or asked.only):
         write("payoff", figures)

@@ -172,6 +172,8 @@ class Attempts:
     def refused(self, number: int, kind: AttemptKind, fault: Fault) -> None:
         """Attempt `number` could not leave: no endpoint may be called. That is no attempt, and no reason to forget a fault."""
         self.count -= 1
+        if number == self.next_number - 1:
+            self.next_number = number  # nobody has seen it: the next attempt has this number
         if number not in self.flying:
             return  # it had lost before it could leave
         self.flying.discard(number)

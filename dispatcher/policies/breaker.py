@@ -51,6 +51,7 @@ class Why(Enum):
     DUE = "due"  # half-open: the open time is over
     TRIAL = "trial"  # half-open before its time: no endpoint was closed, and one had to be tried
     RECOVERED = "recovered"  # closed: the probe succeeded
+    PROBATION = "probation"  # closed: no probe was let say anything; the next failure opens it again
 
 
 class Permit(NamedTuple):
@@ -74,6 +75,9 @@ SILENT: Final = REFUSALS | {FaultKind.NO_TIME, FaultKind.CANCELLED, FaultKind.TO
 FAILURES: Final = frozenset({Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS})
 """Codes of an endpoint in trouble. UNKNOWN is among them: it is what an uncaught exception of a Python servicer looks like."""
 
+
+UNHEARD: Final = 3
+"""Probes in a row that said nothing, after which the endpoint is called again, on probation."""
 
 ANSWERS: Final = frozenset({Code.NOT_FOUND, Code.ALREADY_EXISTS, Code.FAILED_PRECONDITION, Code.ABORTED, Code.OUT_OF_RANGE})
 """Codes that say how the data stands, so that whoever says them has looked."""
@@ -112,7 +116,19 @@ class Breaker:
     latest change.
     """
 
-    __slots__ = ("_hold", "_lapses", "_permit", "_row", "_window", "generation", "last", "retry_at", "state", "transitions")
+    __slots__ = (
+        "_hold",
+        "_lapses",
+        "_permit",
+        "_row",
+        "_unheard",
+        "_window",
+        "generation",
+        "last",
+        "retry_at",
+        "state",
+        "transitions",
+    )
 
     def __init__(self) -> None:
         self.state = State.CLOSED
@@ -124,6 +140,7 @@ class Breaker:
         self._row = 0  # failures in a row
         self._hold = 0  # how long it was opened for, without jitter; 0 since it closed
         self._lapses: int | None = None  # when the probe that is out lapses; None: none is out
+        self._unheard = 0  # probes in a row that said nothing
         self._window = Window()
 
     def admits(self, now: int) -> bool:
@@ -161,9 +178,10 @@ class Breaker:
             return None
         self._lapses = None
         if judgement is Judgement.NEUTRAL:
-            return None
+            self._unheard += now >= self.retry_at
+            return self._close(Why.PROBATION, rule) if self._unheard >= UNHEARD else None
         if judgement in {Judgement.SUCCESS, Judgement.ANSWERED}:
-            return self._close()
+            return self._close(Why.RECOVERED, rule)
         return self._open(Why.PROBE_FAILED, rule, now, u)
 
     def _count(self, judgement: Judgement, rule: BreakerRule, now: int) -> Why | None:
@@ -175,7 +193,7 @@ class Breaker:
         if rule.rate_over is not None:
             window.add(rule.window, now, bad=bad)
         if not bad:
-            self._row = 0
+            self._row = self._hold = 0
             return None
         if judgement is Judgement.FAILURE:
             self._row += 1
@@ -195,13 +213,23 @@ class Breaker:
         if why is not Why.PROBE_FAILED or now >= self.retry_at:
             self._hold = min(max(rule.open_initial, 2 * self._hold), rule.open_max)
             self.retry_at = now + min(self._hold + int(self._hold * u / 2), rule.open_max)
+        self._unheard = 0
         return self._change(State.OPEN, why)
 
-    def _close(self) -> Transition:
-        """Begin anew: nothing that was counted before counts again."""
-        self._row = self._hold = 0
+    def _close(self, why: Why, rule: BreakerRule) -> Transition:
+        """Begin anew: nothing that was counted before counts again, unless it closes on probation.
+
+        Probes that are cancelled by us each time (a quicker branch completes the request, a sibling's refusal ends it) say
+        nothing, and could go on so for ever: a healthy endpoint would stay shut. So after some of them it is given a chance,
+        and opens with the first failure in a row, for twice as long as before.
+        """
+        self._row = self._unheard = 0
+        if why is Why.PROBATION:
+            self._row = (rule.consecutive or 1) - 1
+        else:
+            self._hold = 0
         self._window.clear()
-        change = self._change(State.CLOSED, Why.RECOVERED)
+        change = self._change(State.CLOSED, why)
         self._permit = Permit(self.generation, probe=False)
         return change
 

@@ -14,12 +14,14 @@ from dispatcher.policies.latency import Latencies
 def delay_of(hedge: Hedge, latencies: Latencies, now: int) -> int | Denied:
     """From the send to the hedge, in ns: the quantile of the attempts within [minimum, maximum], or the fixed delay.
 
-    COLD below `min_samples`, ALL_SLOW if the quantile has reached the maximum: when everything is slow a copy makes it slower.
+    Of what the quantile may be, the early end: a hedge that is late has missed its purpose, and one that is early is paid for
+    by an allowance that is limited anyway. COLD below `min_samples`, ALL_SLOW if the quantile has reached the maximum: when
+    everything is slow a copy makes it slower.
     Sources: Finagle's BackupRequestFilter (off above its largest trackable latency), Tail at Scale (the 95th percentile).
     """
     if hedge.delay is not None:
         return hedge.delay
-    quantile = latencies.quantile(hedge.quantile, now) if latencies.samples(now) >= hedge.min_samples else None
+    quantile = latencies.early(hedge.quantile, now) if latencies.samples(now) >= hedge.min_samples else None
     if quantile is None:
         return Denied.COLD
     if quantile >= hedge.maximum:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatcher.model.policy import BreakerRule
-from dispatcher.policies.breaker import Breaker, Judgement, Permit, State, Why
+from dispatcher.policies.breaker import UNHEARD, Breaker, Judgement, Permit, State, Why
 from dispatcher.policies.window import BUCKETS
 from tests.kit.effort import tries
 
@@ -39,6 +39,8 @@ class Slow:
         self.probe: tuple[int, int] | None = None  # number, lapses
         self.retry_at = 0
         self.waits = 0
+        self.unheard = 0
+        self.credit: list[Judgement] = []  # what stands before the row of endings
 
     def acquire(self, number: int, now: int, until: int, *, trial: bool) -> bool:
         """Whether there is a permit."""
@@ -59,17 +61,24 @@ class Slow:
         if self.state is S.HALF_OPEN:
             self.probe = None
             if judgement in {J.SUCCESS, J.ANSWERED}:
-                self.state, self.ended, self.waits, self.valid = S.CLOSED, [], 0, set()
+                self.state, self.ended, self.waits, self.valid, self.credit, self.unheard = S.CLOSED, [], 0, set(), [], 0
             elif judgement is not J.NEUTRAL:
                 self.open(now, u, again=True)
+            elif now >= self.retry_at:
+                self.unheard += 1
+                if self.unheard == UNHEARD:
+                    self.state, self.ended, self.valid, self.unheard = S.CLOSED, [], set(), 0
+                    self.credit = [J.FAILURE] * ((self.rule.consecutive or 1) - 1)
             return
+        if judgement is J.SUCCESS:
+            self.waits = 0
         self.ended.append((now, judgement))
         if judgement in {J.FAILURE, J.LIMITED} and (self.row(judgement) or self.rate(now)):
             self.open(now, u, again=False)
 
     def row(self, judgement: Judgement) -> bool:
         """As many failures in a row as the rule says, the one that has just come included."""
-        plain = [was for _, was in self.ended if was in {J.FAILURE, J.SUCCESS}]
+        plain = [*self.credit, *(was for _, was in self.ended if was in {J.FAILURE, J.SUCCESS})]
         most = self.rule.consecutive
         return judgement is J.FAILURE and most is not None and plain[-most:] == [J.FAILURE] * most
 
@@ -84,7 +93,7 @@ class Slow:
 
     def open(self, now: int, u: float, *, again: bool) -> None:
         """Open, for a time that doubles each time that was waited for in vain."""
-        self.state, self.valid = S.OPEN, set()
+        self.state, self.valid, self.unheard = S.OPEN, set(), 0
         if again and now < self.retry_at:
             return
         hold = min(self.rule.open_initial * 2**self.waits, self.rule.open_max)

@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.model.policy import BreakerRule
-from dispatcher.policies.breaker import Breaker, Judgement, Permit, State, Transition, Why
+from dispatcher.policies.breaker import UNHEARD, Breaker, Judgement, Permit, State, Transition, Why
 from fanmesh.model.times import MS, SECOND
 
 J, S, W = Judgement, State, Why
@@ -172,13 +172,72 @@ def test_admits_says_what_acquire_does(situation: str) -> None:
 def test_a_probe_that_was_cancelled_does_not_keep_others_out() -> None:
     """Half-open cannot stick: the next call is the next probe, and it decides."""
     breaker, probe = probed()
-    for _ in range(5):
+    for _ in range(UNHEARD - 1):
         breaker.settle(probe, J.NEUTRAL, RULE, DUE, 0.0)
         again = breaker.acquire(DUE, LAPSED)
         assert again is not None
         assert again.probe
         probe = again
     assert breaker.settle(probe, J.SUCCESS, RULE, DUE, 0.0) == (HALF_OPEN, CLOSED, W.RECOVERED)
+
+
+def test_probes_that_say_nothing_end_in_probation() -> None:
+    """The third in a row that we cancel closes the breaker: a healthy endpoint must not stay shut because nobody waits."""
+    breaker, probe = probed()
+    for _ in range(UNHEARD - 1):
+        assert breaker.settle(probe, J.NEUTRAL, RULE, DUE, 0.0) is None
+        again = breaker.acquire(DUE, LAPSED)
+        assert again is not None
+        probe = again
+    assert breaker.settle(probe, J.NEUTRAL, RULE, DUE, 0.0) == (HALF_OPEN, CLOSED, W.PROBATION)
+
+
+def on_probation() -> Breaker:
+    """One that has closed so."""
+    breaker, probe = probed()
+    for _ in range(UNHEARD):
+        breaker.settle(probe, J.NEUTRAL, RULE, DUE, 0.0)
+        again = breaker.acquire(DUE, LAPSED)
+        assert again is not None
+        probe = again
+    return breaker
+
+
+def test_the_first_failure_on_probation_opens_for_longer() -> None:
+    """One failure is enough, and the open time goes on doubling: nothing was proved."""
+    breaker = on_probation()
+    permit = breaker.acquire(DUE, LAPSED)
+    assert permit is not None
+    change = breaker.settle(permit, J.FAILURE, RULE, DUE, 0.0)
+    assert change == (CLOSED, OPEN, W.CONSECUTIVE)
+    assert breaker.retry_at == DUE + 2 * RULE.open_initial
+
+
+def test_a_success_on_probation_clears_it() -> None:
+    """An answer is a proof: after it the breaker opens as late, and for as short a time, as a fresh one."""
+    breaker = on_probation()
+    permit = breaker.acquire(DUE, LAPSED)
+    assert permit is not None
+    breaker.settle(permit, J.SUCCESS, RULE, DUE, 0.0)
+    changes = [breaker.settle(permit, J.FAILURE, RULE, DUE, 0.0) for _ in range(RULE.consecutive or 0)]
+    assert changes[:-1] == [None] * (len(changes) - 1)
+    assert breaker.retry_at == DUE + RULE.open_initial
+
+
+def test_trials_before_their_time_that_say_nothing_do_not_count() -> None:
+    """A worker without a closed endpoint is tried early; such a trial, cancelled, is no reason to let everybody in."""
+    breaker, _ = probed()
+    opened = Breaker()
+    for _ in range(RULE.consecutive or 0):
+        permit = opened.acquire(0, LAPSED)
+        assert permit is not None
+        opened.settle(permit, J.FAILURE, RULE, 0, 0.0)
+    for _ in range(2 * UNHEARD):
+        trial = opened.acquire(1, LAPSED, trial=True)
+        assert trial is not None
+        opened.settle(trial, J.NEUTRAL, RULE, 1, 0.0)
+    assert opened.state is HALF_OPEN
+    assert breaker.state is HALF_OPEN
 
 
 def test_a_probe_that_nobody_settles_lapses_at_its_deadline() -> None:

@@ -261,3 +261,36 @@ def test_with_the_totals_the_tail_would_vanish() -> None:
     assert estimate is not None
     assert told < 0.75 * exact(TRUTH, 0.98)
     assert estimate == pytest.approx(exact(TRUTH, 0.98), rel=0.06)
+
+
+@pytest.mark.parametrize(("count", "low"), [(100, 91), (400, 93), (10_000, 95)])
+def test_the_early_end_comes_closer_with_more_samples(count: int, low: int) -> None:
+    """The rank is lowered by 1.645 standard errors, which shrink with the root of the number of samples; never above it."""
+    book = Latencies()
+    for i in range(count):
+        book.observe((1 + i % 100) * MS, 0)
+    early, plain = book.early(0.95, 0), book.quantile(0.95, 0)
+    assert early is not None
+    assert plain is not None
+    assert low * MS <= early <= min(plain, (low + 1) * MS * 106 // 100)
+
+
+def test_the_early_end_of_nothing() -> None:
+    """Without a sample there is none; with one it is that sample, as for any quantile."""
+    book = Latencies()
+    assert book.early(0.95, 0) is None
+    book.observe(7 * MS, 0)
+    assert book.early(0.95, 0) == 7 * MS
+
+
+def test_the_early_end_is_kept_for_250_ms() -> None:
+    """Among many samples it is computed anew only when it has grown old, and at once for another quantile."""
+    book = Latencies()
+    for _ in range(1000):
+        book.observe(10 * MS, 0)
+    assert book.early(0.95, 0) == 10 * MS
+    for _ in range(1000):
+        book.observe(90 * MS, MS)
+    assert book.early(0.95, MS) == 10 * MS
+    assert book.early(0.9, MS) == 90 * MS
+    assert book.early(0.95, 300 * MS) == 90 * MS
