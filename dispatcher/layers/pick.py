@@ -62,8 +62,8 @@ def choose(endpoints: Endpoints, books: Books, *, now: Now, uniform: Uniform) ->
                 return nowhere(worker.name, worker.target)
             book = books.of(worker.name)
             chosen: Picked | Fault | None = None
-            if not run.attempts and not worker.limit.of_endpoint:
-                chosen = quick(book, targets, policy, at, uniform(), uniform())
+            if not run.attempts:
+                chosen = quick(book, targets, policy, worker.limit, at, uniform(), uniform())
             if chosen is None:
                 tried = [(one.endpoint.address, one.endpoint.spare) for one in run.attempts]
                 ask = Ask(policy, worker.limit, tried, attempt.kind is AttemptKind.HEDGE, attempt.deadline)

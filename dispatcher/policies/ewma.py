@@ -10,13 +10,17 @@ two choices).
 
 from __future__ import annotations
 
-from math import exp
+from math import ceil, exp
 from typing import Final
 
 from fanmesh.model.times import MS, SECOND
 
 TAU: Final = 10 * SECOND
-"""After so long a peak counts for 1/e. Source: Finagle."""
+"""After so long without a call an estimate has faded to 1/e, so that the endpoint is tried again. Source: Finagle."""
+
+RECOVERY: Final = 2 * SECOND
+"""After so long a peak counts for 1/e beside a faster answer. Shorter than TAU, which Finagle takes for both: an endpoint that
+answers fast again has shown it, and one hiccup of 60 ms must not make it as bad as a neighbour that always takes as long."""
 
 MEMORY: Final = 30 * TAU
 """Age is counted up to here: an estimate fades, yet never becomes 0, where outstanding calls would no longer count."""
@@ -53,7 +57,7 @@ class PeakEwma:
             self._cost = latency
         else:
             age = max(now - self._at, 0)
-            self._cost = latency + ((cost - latency) * int(exp(-age / TAU) * ONE) >> 32)
+            self._cost = latency + ((cost - latency) * int(exp(-age / RECOVERY) * ONE) >> 32)
         self._at = max(now, self._at)
         self.samples += 1
 
@@ -62,8 +66,10 @@ class PeakEwma:
 
         Only the penalty is limited, to MOST_PENALTY: one failure must not starve a replica for a minute.
         """
-        penalty = max(int(GROWTH * self.estimate(now)), LEAST_PENALTY)
-        self.observe(max(elapsed, min(penalty, MOST_PENALTY)), now)
+        faded = ceil(self.estimate(now))
+        penalty = min(max(GROWTH * faded, LEAST_PENALTY), MOST_PENALTY)
+        self.observe(max(elapsed, penalty), now)
+        self._cost = max(self._cost, faded)  # what is slower than any penalty is not pulled down by one
 
     def estimate(self, now: int) -> float:
         """The latency to expect, in ns; it fades, so that an endpoint that nobody calls is tried again. Changes nothing."""

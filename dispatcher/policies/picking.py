@@ -65,10 +65,12 @@ class Picked(NamedTuple):
     forced: bool = False
 
 
-def quick(book: WorkerBook, targets: Sequence[Target], policy: Policy, now: int, u: float, v: float) -> Picked | None:
+def quick(
+    book: WorkerBook, targets: Sequence[Target], policy: Policy, limit: LimitRule, now: int, u: float, v: float
+) -> Picked | None:
     """What `pick` chooses where nothing is out of the ordinary, at half the price; None: there may be, ask `pick`.
 
-    For a first attempt at a worker without limits of its endpoints: all breakers are closed, and who is drawn is connected.
+    For a first attempt: all breakers are closed, and who is drawn is connected and below its own limits.
     """
     count = len(targets)
     if book.shut:
@@ -85,11 +87,10 @@ def quick(book: WorkerBook, targets: Sequence[Target], policy: Policy, now: int,
         at, endpoint = _less(first, book.endpoint(one.address), second, book.endpoint(other.address), now)
     else:
         return None
-    permit = STRANGER if policy.breaker is None else endpoint.breaker.acquire(now, now)
-    if permit is None:
+    if limit.of_endpoint and _full(endpoint, limit, now) is not None:
         return None
-    endpoint.in_flight.take(None)
-    return Picked(at, endpoint, permit)
+    permit = STRANGER if policy.breaker is None else endpoint.breaker.acquire(now, now) or STRANGER  # it is closed
+    return _taken(at, endpoint, permit, limit, now)
 
 
 def _less(first: int, one: EndpointBook, second: int, other: EndpointBook, now: int) -> tuple[int, EndpointBook]:

@@ -5,7 +5,7 @@ from math import exp
 
 import pytest
 
-from dispatcher.policies.ewma import LEAST_PENALTY, MOST_PENALTY, TAU, PeakEwma, load, two
+from dispatcher.policies.ewma import LEAST_PENALTY, MOST_PENALTY, RECOVERY, TAU, PeakEwma, load, two
 from fanmesh.model.times import MS, SECOND
 
 
@@ -32,8 +32,8 @@ def test_a_slower_sample_replaces_the_estimate_at_once() -> None:
 
 
 def test_faster_samples_pull_it_down_by_age() -> None:
-    """After TAU a peak of 100 ms counts for 1/e between it and the faster sample, after 1 ns not less than it did."""
-    assert observed((100 * MS, 0), (MS, TAU)).estimate(TAU) == pytest.approx(MS + 99 * MS * exp(-1), abs=1)
+    """After RECOVERY a peak of 100 ms counts for 1/e between it and the faster sample, after 1 ns not less than it did."""
+    assert observed((100 * MS, 0), (MS, RECOVERY)).estimate(RECOVERY) == pytest.approx(MS + 99 * MS * exp(-1), abs=1)
     assert observed((100 * MS, 0), (MS, 1)).estimate(1) == pytest.approx(100 * MS, abs=1)
 
 
