@@ -23,7 +23,7 @@ def seconds(full: float, brief: float, *, quick: bool) -> float:
 
 def stragglers(*, quick: bool) -> Result:
     """(a) 5 % of calls take ten times as long."""
-    setting = Setting("a", RATE, seconds(8, 2, quick=quick), seconds(50, 5, quick=quick), Shape("a"))
+    setting = Setting("a", RATE, seconds(8, 2, quick=quick), seconds(50, 5, quick=quick), Shape("a", mean=20.0, deviation=8.0))
     hedged, early = Variant("hedged", "allowed"), Variant("hedged at p90", "early")
     found = measure([NONE, hedged, early, DIRECT, RIVAL], setting)
     return found, [
