@@ -6,7 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-CODE := fanmesh dispatcher aggregator sample_workers scripts tests bench
+CODE := fanmesh dispatcher aggregator sample_workers scripts tests bench examples
 ENRICHMENT := sample_workers/enrichment/fanmesh.yaml
 
 # 100 % of these, branches included: they hold the rules, and none of them waits for anything.
@@ -14,7 +14,7 @@ PURE := fanmesh/model/*,dispatcher/model/*,dispatcher/policies/*,aggregator/engi
 PURE := $(PURE),dispatcher/flow/account.py,dispatcher/flow/alarms.py,dispatcher/flow/prepare.py
 PURE := $(PURE),dispatcher/flow/route.py,dispatcher/flow/rows.py,dispatcher/flow/statuses.py
 
-.PHONY: help setup demo serve test unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
+.PHONY: help setup demo serve test test-jaeger test-k8s tools unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,12 +45,38 @@ test: .venv/.dev ## All tests
 unit: .venv/.dev ## The inner loop: everything that needs no process and no socket, in seconds
 	@$(BIN)/pytest -q -n auto --maxprocesses=8 --dist=worksteal --hypothesis-profile=unit -m "not slow" tests/unit tests/properties tests/composition
 
+test-jaeger: .venv/.dev .tools/bin/jaeger ## The demo's requests, traced, and read back from a real Jaeger (built once: ten minutes, needs Go)
+	@$(BIN)/pytest -q tests/jaeger
+
+.tools/bin/jaeger: scripts/jaeger/go.mod scripts/jaeger/go.sum scripts/jaeger/build.sh
+	@scripts/jaeger/build.sh $@
+
+test-k8s: .venv/.dev tools .tools/apiserver ## Give the manifests to a real kube-apiserver (built once: ten minutes, needs Go)
+	@$(BIN)/pytest -q tests/deploy/live_apiserver.py
+
+tools: .tools/deploy ## kustomize and kubeconform, built from Go modules into .tools/bin (a minute once, needs Go)
+
+GO_BUILD := GOFLAGS="-mod=readonly -buildvcs=false" go build
+
+.tools/deploy: deploy/tools/go.mod deploy/tools/go.sum
+	@echo "tools: building kustomize and kubeconform"
+	@mkdir -p .tools/bin
+	@cd deploy/tools && $(GO_BUILD) -o ../../.tools/bin/ sigs.k8s.io/kustomize/kustomize/v5 github.com/yannh/kubeconform/cmd/kubeconform
+	@touch $@
+
+.tools/apiserver: deploy/tools/apiserver/go.mod deploy/tools/apiserver/go.sum
+	@echo "tools: building kube-apiserver and etcd (ten minutes of CPU)"
+	@mkdir -p .tools/bin
+	@cd deploy/tools/apiserver && $(GO_BUILD) -ldflags "-s -w" -o ../../../.tools/bin/ k8s.io/kubernetes/cmd/kube-apiserver
+	@cd deploy/tools/apiserver && $(GO_BUILD) -ldflags "-s -w" -o ../../../.tools/bin/etcd go.etcd.io/etcd/server/v3
+	@touch $@
+
 cov: .venv/.dev ## All tests with branch coverage: 100 % of the pure parts, 90 % of the rest
 	@$(BIN)/pytest -q --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 	@$(BIN)/coverage report --fail-under=90
 
-bench: .venv/.dev ## Measure, in about six minutes: CPU against a bare gather, cost per branch; into bench/results and docs/bench
+bench: .venv/.dev ## Measure, in about a quarter of an hour: CPU against a bare gather, what policies pay; into bench/results and docs/bench
 	@$(BIN)/python -m bench.run_all
 
 # ---------------------------------------------------------------- gates
@@ -95,4 +121,4 @@ docs-check: .venv/.dev ## docs/configuration.md says what the schema says
 	@$(BIN)/python scripts/gen_configuration_doc.py --check
 
 clean: ## Remove the environment and every cache
-	rm -rf .venv .venv-grpcio .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov dist build
+	rm -rf .venv .venv-grpcio .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov dist build

@@ -295,11 +295,16 @@ _BADNESS: Final = {
     )
 }
 
+_NO_CAUSE: Final = (BranchReason.COMPLETION_MET, BranchReason.LATE, BranchReason.CONDITION, BranchReason.ROLLOUT)
+
 
 def worst(branches: Iterable[BranchReport]) -> list[BranchReport]:
-    """The branches by how much their fate explains a failure: required ones first, then by state, then in plan order."""
+    """The branches by how much their fate explains a failure: required ones first, then by state, then in plan order.
+
+    Those that nobody wanted, or that were stopped because the request was over, explain nothing and come after the others.
+    """
     fine = (BranchState.SUCCEEDED, BranchState.FELL_BACK)
-    return sorted(branches, key=lambda b: (b.state in fine, not b.required, _BADNESS[b.state]))
+    return sorted(branches, key=lambda b: (b.state in fine, b.reason in _NO_CAUSE, not b.required, _BADNESS[b.state]))
 
 
 def to_summary(report: Report) -> report_pb2.ReportSummary:

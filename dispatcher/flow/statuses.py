@@ -20,6 +20,9 @@ PASSED_THROUGH: Final = frozenset({Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUST
 STOP_RETRYING: Final = -1
 """Pushback: we have done what could be done; a retry one layer up would only multiply the load."""
 
+OURS: Final = frozenset({R.COMPLETION_MET, R.LATE, R.CONDITION, R.ROLLOUT})
+"""Reasons that are no cause: the plan did not want the branch, or we stopped it because the request was over."""
+
 TIMEOUTS: Final = frozenset({R.HARD_TIMEOUT, R.REQUEST_DEADLINE, R.NOT_STARTED_NO_TIME})
 
 
@@ -42,8 +45,9 @@ def refusal_of(verdict: Verdict, result: Result, rows: Sequence[BranchReport], *
 
 
 def _unreachable(rows: Sequence[BranchReport], otherwise: Code) -> Refusal:
-    failed = [r for r in rows if r.state not in SATISFIES and r.reason not in (R.COMPLETION_MET, R.CONDITION, R.ROLLOUT)]
-    causes = [r for r in failed if r.required] or failed
+    failed = [r for r in rows if r.state not in SATISFIES and r.reason not in OURS]
+    defaulted = [r for r in rows if r.state is S.DEFAULTED]  # a default does not cover: it may be what a floor is missing
+    causes = [r for r in failed if r.required] or failed or defaulted
     if not causes:
         return Refusal(otherwise, "COMPLETION_UNREACHABLE", "the floor cannot be met", (), STOP_RETRYING)
     first = min(causes, key=lambda r: (r.started_after or 0) + (r.elapsed or 0))

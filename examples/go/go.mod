@@ -1,5 +1,4 @@
-// The module is named like the beginning of the protos' go_package, so that the stubs made at test time lie inside it.
-module fanmesh.dev
+module example.com/fanmesh
 
 go 1.25.0
 
