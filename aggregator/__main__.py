@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Annotated
 
 import uvloop
@@ -11,6 +12,7 @@ from cyclopts import App, Parameter
 from aggregator.app import serve
 from aggregator.settings import LISTEN, Settings
 from fanmesh.runtime import logs
+from fanmesh.runtime.functions import FunctionError
 
 app = App(name="aggregator", help="Merge partial results for dispatchers, one stream per request.")
 
@@ -20,11 +22,18 @@ def main(
     *,
     listen: Annotated[str, Parameter(help="host:port (port 0 = a free one) or unix:path.")] = LISTEN,
     drain: Annotated[float, Parameter(help="Seconds that running streams have to end after SIGTERM.")] = 20.0,
+    function: Annotated[
+        tuple[str, ...], Parameter(help="module:function that `custom` merges may call here; may be repeated.", negative="")
+    ] = (),
 ) -> None:
     """Run until SIGTERM."""
     logs.configure()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(Settings(listen=listen, drain=drain)))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(Settings(listen=listen, drain=drain, functions=function)))
+    except FunctionError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

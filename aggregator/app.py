@@ -11,6 +11,7 @@ from typing import Final
 from aggregator.settings import Settings
 from aggregator.wire import AggregatorService
 from fanmesh.runtime import telemetry
+from fanmesh.runtime.functions import functions
 from fanmesh.runtime.logs import logger
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import ServerOptions, Transport
@@ -25,11 +26,12 @@ def _nobody(_port: int) -> None:
 async def serve(settings: Settings, ready: Callable[[int], None] = _nobody, transport: Transport | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain: health says NOT_SERVING, streams that run may end, new ones are refused.
 
-    `ready` is called with the port once calls are accepted. OSError if the address is taken.
+    `ready` is called with the port once calls are accepted. OSError if the address is taken, FunctionError (a ValueError) if
+    a function cannot be imported.
     """
-    log = logger("aggregator")
+    log, known = logger("aggregator"), functions(settings.functions)
     recorder = telemetry.start("fanmesh-aggregator", version("fanmesh"))
-    service = AggregatorService(recorder, settings.limits)
+    service = AggregatorService(recorder, settings.limits, known)
     options = ServerOptions(reuse_port=settings.reuse_port)
     server = (transport or GrpcTransport()).server(settings.listen, service.routes(), options=options)
     loop, asked = asyncio.get_running_loop(), asyncio.Event()

@@ -20,6 +20,13 @@ ACK_WITHIN: Final = 20 * MS
 least 100 ms; a request that completes sooner needs none."""
 
 
+PACE: Final = 64 * 1024, 2 * MS
+"""For so many bytes of a snapshot the next one waits so long; after a small one none does.
+
+Making one, and reading it at the other end, takes the longer the larger it is: an aggregator that did so after every part of a
+long stream would do little else."""
+
+
 class Outbox:
     """One stream. `min_interval`: shortest time between two snapshots; the last one, which is the result, never waits."""
 
@@ -71,9 +78,12 @@ class Outbox:
             update, self._update = self._update, None
             self._update_from = now + self.min_interval
             try:
-                return encode_effect(update)
+                message = encode_effect(update)
             except PayloadError:
                 pass  # a snapshot that cannot be written is left out; if it is the result too, that one says so
+            else:
+                self._update_from = now + max(self.min_interval, len(message) // PACE[0] * PACE[1])
+                return message
         if self._final:
             message = self._final.popleft()
             self.closed = not self._final

@@ -5,8 +5,9 @@ Everything that can be wrong with a log ends here, as one status that names it. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
 from aggregator.engine.badlog import BadLog
 from aggregator.engine.fold import Fold
@@ -14,8 +15,10 @@ from aggregator.outbox import Outbox
 from fanmesh.eventlog import LogError, decode_event
 from fanmesh.model.events import End, Event, PartArrived, Result, Start, Verdict
 from fanmesh.model.fault import Code
+from fanmesh.model.merge import MergeFunction
 from fanmesh.model.states import BranchReason, BranchState, EmitMode
 from fanmesh.payload import PayloadError
+from fanmesh.runtime.functions import called
 from fanmesh.runtime.tracing import Attribute, MergeSpan, Recorder
 from fanmesh.transport.port import MIB, StatusError
 from fanmesh.transport.status import error_info
@@ -34,6 +37,10 @@ class Limits:
 
 DEFAULTS: Final = Limits()
 
+Functions: TypeAlias = Mapping[str, MergeFunction]
+"""What `custom` merges may call, by its name in their options."""
+NO_FUNCTIONS: Final[Functions] = {}
+
 
 class MergeStream:
     """The fold of one stream. `complete`: nothing that comes makes a difference any more."""
@@ -41,6 +48,7 @@ class MergeStream:
     __slots__ = (
         "_attributes",
         "_fold",
+        "_functions",
         "_held",
         "_limits",
         "_merged",
@@ -51,11 +59,12 @@ class MergeStream:
         "request_id",
     )
 
-    def __init__(self, recorder: Recorder, limits: Limits) -> None:
+    def __init__(self, recorder: Recorder, limits: Limits, functions: Functions = NO_FUNCTIONS) -> None:
         self.complete = False
         self.request_id = ""
         self._recorder = recorder
         self._limits = limits
+        self._functions = functions
         self._fold: Fold | None = Fold()
         self._held = 0
         self._parts: dict[str, int] = {}
@@ -68,7 +77,7 @@ class MergeStream:
         if self._fold is None:
             return False
         try:
-            event = decode_event(raw)
+            event = self._equipped(decode_event(raw))
             self._note(event, len(raw), outbox)
             effects = self._fold.apply(event)
         except LogError as wrong:
@@ -103,6 +112,14 @@ class MergeStream:
         self._parts.clear()
         if self._span is not None:
             self._span.end(self._merged, self._attributes, code)
+
+    def _equipped(self, event: Event) -> Event:
+        """The start with the function of its merge, if it names one that is known here: only names travel."""
+        match event.what:
+            case Start(merge=merge) as start if (function := self._functions.get(called(merge) or "")) is not None:
+                return event._replace(what=start._replace(merge=replace(merge, function=function)))
+            case _:
+                return event
 
     def _note(self, event: Event, size: int, outbox: Outbox) -> None:
         """Look at what is not the fold's business: sizes, pace, traces, and what is not built."""

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from aggregator.outbox import Outbox
-from aggregator.stream import DEFAULTS, Limits, MergeStream
+from aggregator.stream import DEFAULTS, NO_FUNCTIONS, Functions, Limits, MergeStream
 from fanmesh.eventlog import AGGREGATE
 from fanmesh.model.fault import Code
 from fanmesh.runtime.clock import LoopClock
@@ -26,10 +26,11 @@ LONGEST: Final = 60.0
 class AggregatorService:
     """Answers `Aggregate`. To be made while the loop runs. `streams`: how many are open now."""
 
-    def __init__(self, recorder: Recorder = OFF, limits: Limits = DEFAULTS) -> None:
+    def __init__(self, recorder: Recorder = OFF, limits: Limits = DEFAULTS, functions: Functions = NO_FUNCTIONS) -> None:
         self.streams = 0
         self._recorder = recorder
         self._limits = limits
+        self._functions = functions
         self._clock = LoopClock(asyncio.get_running_loop())
         self._log = logger("aggregator")
 
@@ -39,7 +40,7 @@ class AggregatorService:
 
     async def aggregate(self, requests: AsyncIterator[bytes], call: ServerCall) -> None:
         """One request. Ends after its result and the dispatcher's half-close, or with a status that says what is wrong."""
-        stream, outbox, changed = MergeStream(self._recorder, self._limits), Outbox(), asyncio.Event()
+        stream, outbox, changed = MergeStream(self._recorder, self._limits, self._functions), Outbox(), asyncio.Event()
         code = Code.CANCELLED
         self.streams += 1
         writer = asyncio.ensure_future(self._write(outbox, changed, call))

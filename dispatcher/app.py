@@ -14,6 +14,7 @@ from dispatcher.assembly import assemble, embedded
 from dispatcher.config import EMBEDDED, Config
 from dispatcher.flow.ports import AggregationSession, Deliver
 from dispatcher.flow.reaper import TaskReaper
+from dispatcher.layers.queue import reloaded
 from dispatcher.policies.books import Books
 from dispatcher.settings import Settings
 from dispatcher.wire.aggregator_remote import RemoteAggregator
@@ -31,7 +32,7 @@ from dispatcher.wire.servicer import DispatcherService
 from dispatcher.wire.spans import Spans, trace_of
 from dispatcher.wire.watching import Nudge
 from fanmesh.model.times import seconds
-from fanmesh.runtime import telemetry
+from fanmesh.runtime import otlp_metrics, telemetry
 from fanmesh.runtime.clock import LoopClock
 from fanmesh.runtime.clock import uniform as random_uniform
 from fanmesh.runtime.lag import LoopLag
@@ -39,7 +40,7 @@ from fanmesh.runtime.logs import logger
 from fanmesh.runtime.memory import Memory
 from fanmesh.runtime.metrics import Endpoint, Families, expose
 from fanmesh.transport.grpc_aio import GrpcTransport
-from fanmesh.transport.port import Server, Transport
+from fanmesh.transport.port import Server, ServerOptions, Transport
 
 DEFAULTS: Final = Settings()
 
@@ -89,7 +90,9 @@ class Dispatcher:
         self.replays = Replays(lambda: self.config.server.idempotency, self._clock.now, self.reaper)
         self._remote: RemoteAggregator | None = None
         self._server: Server | None = None
+        self._served = False
         self._metrics: Endpoint | None = None
+        self._pusher: otlp_metrics.Pusher | None = None
 
     @property
     def port(self) -> int:
@@ -130,14 +133,19 @@ class Dispatcher:
             replays=self.replays,
         )
         routes = both(DispatcherService(serving).routes(), AsWorker(serving).routes())
-        self._server = self._transport.server(self.settings.listen or server.listen, routes)
+        age = None if server.connection_age is None else seconds(server.connection_age)
+        options = ServerOptions(connection_age=age)
+        self._server = self._transport.server(self.settings.listen or server.listen, routes, options=options)
+        books = BookMeasures(self.books, lambda: self.config.catalogue.workers, self._clock.now)
+        families = Families((*self.measures.families, *self.door.families, *books.families))
         if (metrics := self.settings.metrics or server.metrics) is not None:
             host, _, port = metrics.rpartition(":")
-            books = BookMeasures(self.books, lambda: self.config.catalogue.workers, self._clock.now)
-            self._metrics = expose(Families((*self.measures.families, *self.door.families, *books.families)), host, int(port))
+            self._metrics = expose(families, host.strip("[]"), int(port))
+        self._pusher = otlp_metrics.start(families, "fanmesh-dispatcher")
         self._endpoints.use(await self._connect(self.config))
         self._lag.start()
         await self._server.start()
+        self._served = True
         self._log.info("serving", port=self.port, metrics=self.metrics_port, config=self.config.version)
 
     async def reload(self, config: Config) -> None:
@@ -145,14 +153,16 @@ class Dispatcher:
         found = await self._connect(config)
         self.config = config  # and its endpoints, in the same step: no request sees one without the other
         self._endpoints.use(found)
+        reloaded(self.books, config.catalogue.workers)
         self._log.info("reloaded", config=config.version)
 
     async def stop(self) -> None:
-        """Say NOT_SERVING, let requests end for as long as `server.drain` says, then close everything."""
-        self._lag.stop()
+        """Say NOT_SERVING for as long as `server.announce` says, let requests end within `server.drain`, close everything."""
+        server = self.config.server
         if self._server is not None:
-            await self._server.stop(seconds(self.config.server.drain))
-        within = seconds(self.config.server.drain) if self.reaper.writing else REAP_WITHIN
+            await self._server.stop(seconds(server.drain), seconds(server.announce) if self._served else 0.0)
+        self._lag.stop()
+        within = seconds(server.drain) if self.reaper.writing else REAP_WITHIN
         if left := await self.reaper.drain(within):  # a write that has been sent is seen to its end
             self._log.warning("branches have not ended", count=left, writes=self.reaper.writing)
         if self._remote is not None:
@@ -161,6 +171,8 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         if self._metrics is not None:
             await loop.run_in_executor(None, self._metrics.close)
+        if self._pusher is not None:
+            await loop.run_in_executor(None, self._pusher.close)
         await loop.run_in_executor(None, self._recorder.close)
 
     async def _connect(self, config: Config) -> Found:
@@ -174,6 +186,8 @@ class Dispatcher:
         for address in late:
             self._log.warning("worker is not there yet", address=address)
         await aggregator
+        for name, why in (await self._endpoints.learn(found, self.settings.ready_within)).items():
+            self._log.warning("method is not known yet", worker=name, why=why)
         return found
 
     async def _reach_aggregator(self) -> None:

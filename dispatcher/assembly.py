@@ -15,14 +15,16 @@ from dispatcher.policies.books import Books
 from dispatcher.policies.overload import Stage
 from dispatcher.stack import Surroundings, branch_stack
 from dispatcher.wire.aggregator_embedded import Accumulator, EmbeddedSession, compile_merge, merge_schema
+from dispatcher.wire.contracts import describe
 from fanmesh.model.report import Report
 from fanmesh.payload import Box
 from fanmesh.result import DispatchFailed
 from fanmesh.runtime.clock import sleep as real_sleep
 from fanmesh.runtime.clock import uniform as random_uniform
+from fanmesh.runtime.functions import resolve
 
-MERGES: Final = MergeCatalogue(compile_merge, merge_schema())
-"""The merges there are, for loading a configuration."""
+MERGES: Final = MergeCatalogue(compile_merge, merge_schema(), resolve, describe)
+"""The merges there are, and what foreign methods take, for loading a configuration."""
 
 
 def embedded(deliver: Deliver, _deadline: int) -> AggregationSession:

@@ -20,10 +20,14 @@ from dispatcher.flow.reaper import TaskReaper
 from dispatcher.model.request import Request, Tightening
 from dispatcher.planning import Branch, Plan, configuration
 from dispatcher.policies.books import Books
+from dispatcher.policies.overload import Stage, stage_of
 from dispatcher.wire.endpoints import Endpoints
 from dispatcher.wire.local_call import LocalEndpoint
+from dispatcher.wire.observers import combine
 from dispatcher.wire.spans import Spans, trace_of
 from dispatcher.wire.view import View
+from dispatcher.wire.watching import Nudge
+from fanmesh.model.delta import Told
 from fanmesh.model.report import BranchReport
 from fanmesh.model.states import EmitMode
 from fanmesh.model.times import SECOND, nanoseconds, seconds
@@ -31,6 +35,7 @@ from fanmesh.payload import Box, adapt, plain
 from fanmesh.result import Accept, BranchEvent, Final, Result, Snapshot, Update
 from fanmesh.runtime import ambient, telemetry
 from fanmesh.runtime.clock import LoopClock
+from fanmesh.runtime.lag import LoopLag
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.workers.declaring import Worker, worker
 
@@ -84,22 +89,30 @@ class Fanmesh:
         """Connect to the workers that are not local; those that do not answer yet are connected to later."""
         clock = LoopClock(asyncio.get_running_loop())
         self._recorder = telemetry.start("fanmesh")
-        self._endpoints = Endpoints(GrpcTransport(), clock, self.config.server.limits)
+        self._lag = LoopLag(clock.now)
+        drain = self.config.server.drain
+        self._endpoints = Endpoints(
+            GrpcTransport(), clock, self.config.server.limits, drain=lambda: drain, dropped=self.books.drop
+        )
         for name, function in self._local.items():
             self._endpoints.add_local(name, LocalEndpoint(function, clock))
         await self._endpoints.open(self.config.catalogue.workers.values())
         self._engine = assemble(
             clock=clock,
             endpoints=self._endpoints.of,
-            observer=Spans(self._recorder, clock.now, method=""),
+            observer=combine(Spans(self._recorder, clock.now, method=""), Nudge(self._endpoints.nudge)),
             reaper=self._reaper,
             books=self.books,
+            stage=self._stage,
         )
+        if any(worker.policy.hedge is not None for worker in self.config.catalogue.workers.values()):
+            self._lag.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Let cancelled branches end, and writes that have been sent; then close what was opened."""
         self._engine = None
+        self._lag.stop()
         await self._reaper.drain(seconds(self.config.server.drain) if self._reaper.writing else 1.0)
         await self._endpoints.aclose()
         await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
@@ -131,22 +144,34 @@ class Fanmesh:
         attributes: Mapping[str, str] | None = None,
         accept: Accept | None = None,
     ) -> AsyncIterator[Update[T]]:
-        """Run a plan and yield snapshots or branch events, and the reply as the last event. Closing it cancels the request."""
+        """Run a plan and yield snapshots or branch events, and the reply as the last event. Closing it cancels the request.
+
+        With EmitMode.DELTA snapshots say what makes them out of the ones before: `ops`.
+        """
         engine = self._running()
-        if emit is EmitMode.DELTA:
-            raise ValueError("emit: DELTA is not supported by this version; SNAPSHOT is")
         request = self._request(engine, plan, input, timeout, attributes, accept)
-        request.emit, request.min_interval = emit, round(min_interval * SECOND)
-        view = View(emit, request.min_interval, engine.clock)
+        view = View(emit, round(min_interval * SECOND), engine.clock)
+        request.emit, request.min_interval = view.wants, round(min_interval * SECOND)
+        told = Told() if emit is EmitMode.DELTA else None
         running = asyncio.ensure_future(dispatch(engine, self.config.catalogue, request, view))
         try:
             async for seen, coverage in view.until(running):
-                yield BranchEvent(seen, coverage) if isinstance(seen, BranchReport) else Snapshot(seen, coverage)
+                if isinstance(seen, BranchReport):
+                    yield BranchEvent(seen, coverage)
+                elif told is None:
+                    yield Snapshot(seen, coverage)
+                elif (ops := told.news(seen, coverage)) is not None:
+                    told.heard(seen, coverage)
+                    yield Snapshot(seen, coverage, ops)
             yield Final(_result(await running, returns))
         finally:
             if not running.done():
                 running.cancel()
                 self._reaper.adopt([running])
+
+    def _stage(self) -> Stage:
+        """A late loop makes no copies of calls. More is not given up: what this program does with its loop is its affair."""
+        return min(stage_of(self.config.server.overload, self._lag.recent, 0), Stage.NO_HEDGES)
 
     def _running(self) -> Engine:
         if self._engine is None:

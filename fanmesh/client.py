@@ -95,10 +95,12 @@ class AsyncClient:
     ) -> AsyncIterator[Update[T]]:
         """One request, events while it runs; the last one is Final. `min_interval`: seconds between snapshots.
 
+        With EmitMode.DELTA only what changed is sent, and put together here: the events are snapshots as well, with `ops`.
         Leave it early only through `contextlib.aclosing`: that cancels the request at the dispatcher.
         """
         inner = codec.request(plan, data, attributes=attributes, budget=budget, accept=accept)
         message = codec.stream_request(inner, emit, min_interval)
+        received = codec.Events()
         last: DispatchResponse | None = None
         try:
             events = self._channel.stream(
@@ -106,7 +108,7 @@ class AsyncClient:
             )
             try:
                 async for raw in events:
-                    match codec.stream_event(raw):
+                    match received.read(raw):
                         case DispatchResponse() as last:
                             pass
                         case event:
@@ -211,6 +213,7 @@ class Client:
         """See AsyncClient.stream. Closing the iterator cancels the request."""
         inner = codec.request(plan, data, attributes=attributes, budget=budget, accept=accept)
         message = codec.stream_request(inner, emit, min_interval)
+        received = codec.Events()
         last: DispatchResponse | None = None
         try:
             events = self._channel.stream(
@@ -218,7 +221,7 @@ class Client:
             )
             with closing(events):  # at once, and not when somebody collects it
                 for raw in events:
-                    match codec.stream_event(raw):
+                    match received.read(raw):
                         case DispatchResponse() as last:
                             pass
                         case event:

@@ -11,11 +11,12 @@ from google.rpc.status_pb2 import Status
 from typing_extensions import TypeVar
 
 from fanmesh.jsontext import encode
+from fanmesh.model.delta import Op, OpKind, Unfoldable, fold
 from fanmesh.model.fault import Code
 from fanmesh.model.report import Report
 from fanmesh.model.states import EmitMode
 from fanmesh.model.times import SECOND
-from fanmesh.model.values import Opaque
+from fanmesh.model.values import Opaque, Value
 from fanmesh.money import micros
 from fanmesh.payload import adapt, from_value, to_value
 from fanmesh.reporting import duration, from_branch, from_coverage, from_report, from_summary
@@ -116,18 +117,40 @@ def report_in(response: dispatcher_pb2.DispatchResponse) -> Report | None:
         raise DispatchFailed(Code.INTERNAL, UNREADABLE, f"report: {e}") from None
 
 
-def stream_event(raw: bytes) -> Snapshot | BranchEvent | dispatcher_pb2.DispatchResponse:
-    """One message of a stream; the last one comes as it is, because only the status says whether it is a result."""
-    message: dispatcher_pb2.DispatchStreamResponse = _parse(dispatcher_pb2.DispatchStreamResponse, raw)
-    match message.WhichOneof("event"):
-        case "snapshot":
-            return Snapshot(to_value(message.snapshot), from_coverage(message.coverage))
-        case "branch":
-            return BranchEvent(from_branch(message.branch), from_coverage(message.coverage))
-        case "final":
-            return message.final
-        case other:
-            raise DispatchFailed(Code.INTERNAL, UNREADABLE, f"a stream event of kind {other or 'none'}")
+class Events:
+    """The messages of one stream, in order: deltas are put together to the result so far."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self) -> None:
+        self._value: Value = None
+
+    def read(self, raw: bytes) -> Snapshot | BranchEvent | dispatcher_pb2.DispatchResponse:
+        """The next one; the last one comes as it is, because only the status says whether it is a result."""
+        message: dispatcher_pb2.DispatchStreamResponse = _parse(dispatcher_pb2.DispatchStreamResponse, raw)
+        match message.WhichOneof("event"):
+            case "snapshot":
+                return Snapshot(to_value(message.snapshot), from_coverage(message.coverage))
+            case "delta":
+                ops = _ops(message.delta)
+                try:
+                    self._value = fold(self._value, ops)
+                except Unfoldable as e:
+                    raise DispatchFailed(Code.INTERNAL, UNREADABLE, f"delta: {e}") from None
+                return Snapshot(self._value, from_coverage(message.coverage), ops)
+            case "branch":
+                return BranchEvent(from_branch(message.branch), from_coverage(message.coverage))
+            case "final":
+                return message.final
+            case other:
+                raise DispatchFailed(Code.INTERNAL, UNREADABLE, f"a stream event of kind {other or 'none'}")
+
+
+def _ops(delta: dispatcher_pb2.Delta) -> tuple[Op, ...]:
+    try:
+        return tuple([Op(op.path, OpKind(op.kind), to_value(op.value)) for op in delta.ops])
+    except ValueError as e:
+        raise DispatchFailed(Code.INTERNAL, UNREADABLE, f"delta: {e}") from None
 
 
 def failure(error: RpcError, report: Report | None = None) -> DispatchFailed:

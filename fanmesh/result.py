@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from fanmesh.model.coverage import Coverage
+from fanmesh.model.delta import Op
 from fanmesh.model.fault import Code
 from fanmesh.model.report import BranchReport, Report
 
@@ -43,10 +44,15 @@ class Result(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The result so far."""
+    """The result so far.
+
+    `ops`, with `emit=EmitMode.DELTA` only: what makes this value out of the one before, none if only the coverage is new. Such
+    values share what did not change with the ones before and after, and are to be read, not changed.
+    """
 
     value: Any
     coverage: Coverage
+    ops: tuple[Op, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,9 @@ def _unit(field: dict[str, Any]) -> str:
 def _merges(schema: dict[str, Any]) -> str:
     named = next(arm["properties"] for arm in schema["anyOf"] if "properties" in arm)
     rows = [f"| `{name}` | {options.get('description', '')} |" for name, options in named.items()]
-    return "\n".join(["| merge | meaning |", "|---|---|", *rows]) + "\n"
+    parts = ["\n".join(["| merge | meaning |", "|---|---|", *rows]) + "\n\nWith examples: [merging.md](merging.md).\n"]
+    parts += [f"\n### `{name}`\n\n{_table(options)}" for name, options in named.items() if "properties" in options]
+    return "".join(parts)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,12 @@ class _Text:
     def __init__(self, piece: str) -> None:
         self.pieces = [piece]
 
+    def joined(self) -> str:
+        """The string. It takes the place of its pieces, so that a text which has not grown costs nothing to read again."""
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0]
+
 
 _Kept: TypeAlias = "bool | int | float | Opaque | _Text | list[JsonValue] | dict[str, _Kept] | None"
 
@@ -60,6 +66,10 @@ class Accumulator:
         """The value so far, fresh: it shares nothing with the parts and does not change with later ones."""
         return self._kept if isinstance(self._kept, Opaque) else _built(self._kept)
 
+    def glance(self) -> Value:
+        """The value so far, its lists not copied: for whoever reads it at once, and keeps and changes nothing of it."""
+        return self._kept if isinstance(self._kept, Opaque) else _shown(self._kept)
+
 
 def _own(value: Value) -> _Kept:
     """`value` in the form that can be added to. Items of lists are never joined, so they stay as they are."""
@@ -74,8 +84,14 @@ def _built(kept: _Kept) -> JsonValue:
     if isinstance(kept, dict):
         return {key: _built(item) for key, item in kept.items()}
     if isinstance(kept, _Text):
-        return "".join(kept.pieces)
+        return kept.joined()
     return copied(kept)  # type: ignore[arg-type]  # an Opaque is only ever the whole value, and `value` has taken that one
+
+
+def _shown(kept: _Kept) -> JsonValue:
+    if isinstance(kept, dict):
+        return {key: _shown(item) for key, item in kept.items()}
+    return kept.joined() if isinstance(kept, _Text) else kept  # type: ignore[return-value]  # an Opaque is the whole, or not here
 
 
 def _misfit(kept: _Kept, value: Value, path: str) -> str:

@@ -26,24 +26,30 @@ DEFAULTED: Final = BranchState.DEFAULTED
 class Harvest:
     """Values by the position of their node in plan order."""
 
-    __slots__ = ("_accepts", "_ended", "_nodes", "_streams", "_values")
+    __slots__ = ("_accepts", "_digest", "_ended", "_nodes", "_streams", "_sure", "_values")
 
     def __init__(self, nodes: tuple[FoldNode, ...], merge: Merge) -> None:
         self._nodes = nodes
         self._accepts = merge.strategy.accepts
-        self._values: dict[int, tuple[int, Value]] = {}  # what ended: (place in the order of endings, value)
+        self._digest = merge.strategy.digest
+        self._values: dict[int, MergeInput] = {}  # what ended
         self._ended = 0
         self._streams: dict[int, Accumulator] = {}
+        self._sure: dict[int, float] = {}  # what a stream's parts said last of their confidence
 
     def part(self, at: int, part: PartArrived) -> bool:
         """Take a part of a stream. Whether it was new; BadLog if it cannot be joined."""
         stream = self._streams.get(at)
         if stream is None:
             stream = self._streams[at] = Accumulator()
+        anew = part.replace or part.attempt > stream.attempt
         try:
-            return stream.add(part.attempt, part.part_seq, replace=part.replace, value=part.value)
+            added = stream.add(part.attempt, part.part_seq, replace=part.replace, value=part.value)
         except PartError as refused:
             raise BadLog(f"{part.branch}: {refused}") from refused
+        if added and (anew or part.confidence is not None):  # what replaces the parts replaces what was said of them
+            self._sure[at] = part.confidence or 0.0
+        return added
 
     def end(self, at: int, end: End, state: BranchState) -> bool:
         """Take the value of a branch that ended as `state`. Whether the merged value may now be another one.
@@ -63,7 +69,10 @@ class Harvest:
             return stream is not None or state is DEFAULTED
         if why := self._accepts(end.branch, value):
             raise BadLog(f"the merge cannot take it: {why}")
-        self._values[at] = place, value
+        said = end.confidence
+        sure = said if said is not None else self._sure.get(at, 0.0) if parts is not None else 0.0
+        digest = None if self._digest is None else self._digest(value)
+        self._values[at] = MergeInput(end.branch, value, place, confidence=sure, digest=digest)
         return True
 
     def inputs(self, states: list[BranchState]) -> list[MergeInput]:
@@ -72,13 +81,12 @@ class Harvest:
         values = self._values
         for at, (state, node) in enumerate(zip(states, self._nodes, strict=True)):
             if at in values:
-                arrival, value = values[at]
-                found.append(MergeInput(node.id, value, arrival))
+                found.append(values[at])
             elif state is DEFAULTED:
                 found.append(MergeInput(node.id, node.default, len(states), defaulted=True))
             elif state is PENDING and at in self._streams:
                 stream = self._streams[at]
-                value = stream.value()
+                value = stream.glance()  # a merge keeps nothing of its inputs
                 if stream.attempt >= 0 and self._accepts(node.id, value) is None:
-                    found.append(MergeInput(node.id, value, len(states) + at))
+                    found.append(MergeInput(node.id, value, len(states) + at, confidence=self._sure.get(at, 0.0)))
         return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aggregator.engine.jsons import what
 from fanmesh.model.merge import Conflict
@@ -18,12 +18,18 @@ from fanmesh.model.values import JsonValue, Opaque, Value
 
 
 class MergeInput(NamedTuple):
-    """One branch's value. `arrival` is its place in the order of completion; `defaulted`: a default stands in for it."""
+    """One branch's value. `arrival` is its place in the order of completion; `defaulted`: a default stands in for it.
+
+    `confidence`: what its worker said of it, in [0, 1]; 0.0 if it said nothing, and for a default. `digest`: what the merge
+    made of the value when it came, if it makes something; whoever does not have it leaves None.
+    """
 
     branch: str
     value: Value
     arrival: int
     defaulted: bool = False
+    confidence: float = 0.0
+    digest: Any = None
 
 
 class Merged(NamedTuple):
@@ -49,12 +55,15 @@ class Strategy(NamedTuple):
 
     `combine` gets the inputs in plan order and must not change or share them. `accepts` says why the merge cannot take a
     branch's value; None = it can. `needs_fields`: it reads inside values. `arrival_dependent`: it looks at `arrival`.
+    `digest`: the part of the work that needs one value only (an accepted one). It is done when a branch ends instead of when
+    all have, and once instead of per snapshot; `combine` finds it in the input, must not change it, and it is never None.
     """
 
     combine: Callable[[Sequence[MergeInput]], Merged]
     accepts: Callable[[str, Value], str | None]
     needs_fields: bool = True
     arrival_dependent: bool = False
+    digest: Callable[[Value], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,9 @@ class Merge:
         places = [order[given.branch] for given in inputs]
         if places != sorted(places):
             inputs = sorted(inputs, key=lambda given: order[given.branch])
+        digest = self.strategy.digest
+        if digest is not None:
+            inputs = [one if one.digest is not None else one._replace(digest=digest(one.value)) for one in inputs]
         return self.strategy.combine(inputs)
 
 

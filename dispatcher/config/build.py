@@ -12,7 +12,8 @@ from dispatcher.config import reserved
 from dispatcher.config.build_workers import build_workers
 from dispatcher.config.check_plans import until_rules
 from dispatcher.config.expressions import AFTER, BEFORE, condition, mapping
-from dispatcher.config.merges import CompileMerge
+from dispatcher.config.merges import MergeCatalogue
+from dispatcher.config.methods import check_methods, read_methods
 from dispatcher.config.parse import Parsed
 from dispatcher.config.policies import Policies
 from dispatcher.config.problems import Path
@@ -24,13 +25,14 @@ from fanmesh.model.merge import MergeSpec
 from fanmesh.model.states import IfMissing
 
 
-def build(
-    shape: FileShape, parsed: Parsed, policies: Policies, compile_merge: CompileMerge, local: Collection[str]
-) -> Catalogue:
-    """The catalogue. What is wrong in expressions and merges is added to `parsed.problems`."""
-    declared = build_workers(shape, policies)
+def build(shape: FileShape, parsed: Parsed, policies: Policies, merges: MergeCatalogue, local: Collection[str]) -> Catalogue:
+    """The catalogue. What is wrong in expressions, merges and methods is added to `parsed.problems`."""
+    methods = read_methods(shape, parsed)
+    if merges.describe is not None:
+        check_methods(shape, methods, merges.describe, parsed, local)
+    declared = build_workers(shape, policies, methods)
     workers = {name: Worker(name, policy=policies.of_local()) for name in local} | declared
-    plans = {name: _plan(name, plan, workers, parsed, compile_merge) for name, plan in shape.plans.items()}
+    plans = {name: _plan(name, plan, workers, parsed, merges) for name, plan in shape.plans.items()}
     routes = tuple(
         Route(route.plan, condition(route.condition, ("routes", position, "if"), (), parsed), route.condition or "default")
         for position, route in enumerate(shape.routes)
@@ -38,15 +40,14 @@ def build(
     return Catalogue(plans, workers, routes, tuple(shape.attributes), version(shape, declared, policies))
 
 
-def _plan(name: str, plan: PlanShape, workers: dict[str, Worker], parsed: Parsed, compile_merge: CompileMerge) -> Plan:
+def _plan(name: str, plan: PlanShape, workers: dict[str, Worker], parsed: Parsed, merges: MergeCatalogue) -> Plan:
     path: Path = ("plans", name)
     nodes = [
         _node(branch, shape, workers.get(shape.worker or branch, Worker(branch)), (*path, "branches", branch), plan, parsed)
         for branch, shape in plan.branches.items()
     ]
     rule = _completion(plan.complete, plan)
-    spec = _spec(plan)
-    accepts = _merge(spec, plan, path, parsed, compile_merge)
+    spec, accepts = _merge(_spec(plan), plan, path, parsed, merges)
     latency, reserve = plan.budget.latency, plan.merge_reserve
     if accepts is None:
         return Plan(name, tuple(nodes), latency, reserve, rule, spec)
@@ -107,13 +108,17 @@ def _spec(plan: PlanShape) -> MergeSpec:
     return MergeSpec(kind, options)
 
 
-def _merge(spec: MergeSpec, plan: PlanShape, path: Path, parsed: Parsed, compile_merge: CompileMerge) -> Accepts | None:
+def _merge(
+    spec: MergeSpec, plan: PlanShape, path: Path, parsed: Parsed, merges: MergeCatalogue
+) -> tuple[MergeSpec, Accepts | None]:
+    """The merge, with its function if it names one, and what it accepts; None if it is wrong."""
     where: Path = (*path, "merge") if isinstance(plan.merge, str) else (*path, "merge", spec.kind)
     if spec.kind in reserved.MERGES:
         parsed.complain(where, reserved.unsupported(f"merge: {spec.kind}"))
-        return None
+        return spec, None
     try:
-        return compile_merge(spec, list(plan.branches)).accepts
+        spec = merges.resolve(spec)
+        return spec, merges.compile(spec, list(plan.branches)).accepts
     except ValueError as error:
         parsed.complain((*where, *getattr(error, "path", ())), str(getattr(error, "message", error)))
-        return None
+        return spec, None

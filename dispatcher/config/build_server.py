@@ -19,6 +19,8 @@ def build_server(given: ServerShape) -> ServerConfig:
         limits=Limits(given.limits.part, given.limits.branch, given.limits.reply),
         overload=_overload(given.overload, given.max_in_flight),
         idempotency=IdempotencyRule(given.idempotency.ttl, given.idempotency.max_entries),
+        announce=given.announce,
+        connection_age=given.connection_age,
     )
 
 

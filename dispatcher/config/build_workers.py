@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
 
 from dispatcher.config.addresses import is_one
 from dispatcher.config.policies import Policies
 from dispatcher.config.shape import FileShape, WorkerShape
 from dispatcher.config.shape_protection import FaultsShape, LimitShape, RateShape
+from dispatcher.model.method import Method
 from dispatcher.model.plan import Effect, Worker
 from dispatcher.model.policy import NO_LIMIT, FaultRule, LimitRule, RateRule
 
 
-def build_workers(shape: FileShape, policies: Policies) -> dict[str, Worker]:
-    """The workers that the file declares, by name."""
-    return {name: _worker(name, worker, policies) for name, worker in shape.workers.items()}
+def build_workers(shape: FileShape, policies: Policies, methods: Mapping[str, Method]) -> dict[str, Worker]:
+    """The workers that the file declares, by name. `methods`: those of the ones that are no workers of ours."""
+    return {name: _worker(name, worker, policies, methods.get(name)) for name, worker in shape.workers.items()}
 
 
-def _worker(name: str, worker: WorkerShape, policies: Policies) -> Worker:
+def _worker(name: str, worker: WorkerShape, policies: Policies, method: Method | None) -> Worker:
     target = worker.target or ""
     return Worker(
         name=name,
@@ -31,6 +33,8 @@ def _worker(name: str, worker: WorkerShape, policies: Policies) -> Worker:
         policy=policies.of(worker),
         limit=_limit(worker.limit),
         faults=_faults(worker.faults),
+        method=method,
+        metadata=tuple(worker.metadata),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dispatcher.config.addresses import is_one
 from dispatcher.config.check_policies import check_policy_name
+from dispatcher.config.methods import check_method
 from dispatcher.config.parse import Parsed
 from dispatcher.config.policies import Policies, may_repeat
 from dispatcher.config.problems import Path, listed, near
@@ -15,6 +16,8 @@ def check_worker(worker: WorkerShape, path: Path, shape: FileShape, policies: Po
     """Add to `parsed.problems` what does not fit together within the worker at `path`. `local`: it is a coroutine."""
     _addresses(worker, path, parsed, local=local)
     _attributes(worker, path, shape, parsed)
+    parsed.no_duplicates(worker.metadata, (*path, "metadata"), "metadata key")
+    check_method(worker, path, parsed)
     _policy(worker, path, shape, policies, parsed, local=local)
     if worker.idempotent and worker.effect == "read" and not parsed.is_cut((*path, "effect")):
         parsed.complain((*path, "idempotent"), "no effect: a read may be repeated anyway", warning=True)

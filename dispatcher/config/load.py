@@ -57,7 +57,7 @@ def _load(document: Document, merges: MergeCatalogue, local: Collection[str]) ->
     check(parsed, policies, local)
     if (shape := parsed.shape) is None:
         raise ConfigErrors(parsed.problems)
-    catalogue = build(shape, parsed, policies, merges.compile, local)
+    catalogue = build(shape, parsed, policies, merges, local)
     if any(problem.severity == "error" for problem in parsed.problems):
         raise ConfigErrors(parsed.problems)
     warnings = tuple(sorted(parsed.problems, key=lambda problem: (problem.line, problem.column)))

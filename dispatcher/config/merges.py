@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from dispatcher.config.methods import DescribeMethod
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.values import Value
 
@@ -25,8 +26,23 @@ CompileMerge: TypeAlias = Callable[[MergeSpec, Sequence[str]], CompiledMerge]
 and `message` are used where it has them."""
 
 
+ResolveMerge: TypeAlias = Callable[[MergeSpec], MergeSpec]
+"""Puts the function into a spec that names one. Raises ValueError, as CompileMerge does."""
+
+
+def without_functions(spec: MergeSpec) -> MergeSpec:
+    """Whoever has no functions leaves a spec as it is."""
+    return spec
+
+
 class MergeCatalogue(NamedTuple):
-    """`compile` makes a merge for branches in plan order; `schema` is the JSON Schema of the `merge` key."""
+    """`compile` makes a merge for branches in plan order; `schema` is the JSON Schema of the `merge` key.
+
+    `describe` says what foreign methods take and return: that lives elsewhere too, and who passes in the one has the other.
+    None = nobody can say, and they are taken as they are written.
+    """
 
     compile: CompileMerge
     schema: Mapping[str, Any]
+    resolve: ResolveMerge = without_functions
+    describe: DescribeMethod | None = None

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 KEYS: Final = frozenset({
-    "access", "allow_partial_input", "cache", "canary", "cascade", "descriptors", "estimate", "fallback", "for_each",
-    "include", "max_concurrency", "max_items", "method", "min_time", "on_branch_failure", "price", "reflection",
+    "access", "allow_partial_input", "cache", "canary", "cascade", "estimate", "fallback", "for_each",
+    "include", "max_concurrency", "max_items", "min_time", "on_branch_failure", "price",
     "rollouts", "spend_limits", "stages", "tls", "tokens", "triggers", "usd",
 })  # fmt: skip
 
@@ -18,9 +18,7 @@ INSTEAD_OF_BRANCHES: Final = frozenset({"cascade", "stages"})
 """Keys that would take the place of `branches`, which is therefore not missed beside them."""
 
 UNTIL: Final = frozenset({"predicate", "confidence", "quiet"})
-MERGES: Final = frozenset(
-    {"join_by_key", "top_k", "rrf", "vote", "best_confidence", "numeric", "concat_stream", "synthesize", "custom"}
-)
+MERGES: Final = frozenset({"synthesize"})
 VALUES: Final = {"until": UNTIL, "merge": MERGES}
 """Values by the key that would hold them: the word itself, or the only key of a mapping."""
 

@@ -19,8 +19,9 @@ _IDEMPOTENCY: Final = IdempotencyRule()
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """The process. `metrics` None = not served; `aggregator` is EMBEDDED or a target; `drain` in ns.
+    """The process. `metrics` None = not served; `aggregator` is EMBEDDED or a target; times in ns.
 
+    `drain`: how long requests may go on. `announce`: NOT_SERVING before that. `connection_age`: None = no limit.
     `overload`: when it refuses requests to protect itself. `idempotency`: how long replies are kept for callers that ask twice.
     """
 
@@ -31,6 +32,8 @@ class ServerConfig:
     limits: Limits
     overload: OverloadRule = _OVERLOAD
     idempotency: IdempotencyRule = _IDEMPOTENCY
+    announce: int = 0
+    connection_age: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

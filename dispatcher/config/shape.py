@@ -21,6 +21,8 @@ from dispatcher.config.shape_types import (
     HostPort,
     Id,
     Listen,
+    MetadataKey,
+    MethodName,
     PositiveDuration,
     Ratio,
     Section,
@@ -52,7 +54,17 @@ class WorkerShape(Section):
     limit: LimitShape | None = Field(default=None, description="How much of it is used at most.")
     faults: FaultsShape | None = Field(default=None, description="Faults that are put in on purpose.")
     attributes: list[Id] = Field(default=[], description="Those attributes of a request that it is told.")
+    metadata: list[MetadataKey] = Field(default=[], description="Keys of the caller's metadata that it is told.")
     stream: bool = Field(default=False, description="It answers in parts (ProcessStream) instead of once (Process).")
+    method: MethodName | None = Field(
+        default=None,
+        description="Any gRPC method, called in the place of Fanmesh's: of a service that need not know of it.",
+    )
+    descriptors: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="What `method` takes and returns: a FileDescriptorSet with its imports, relative to this file.",
+    )
+    reflection: bool = Field(default=False, description="Ask the server itself what `method` takes and returns.")
 
 
 class UseShape(Section):
@@ -179,7 +191,15 @@ class ServerShape(Section):
     listen: Listen = Field(default="127.0.0.1:50050", description="Where callers connect; port 0 = any free one.")
     metrics: Listen | None = Field(default="127.0.0.1:9464", description="Where /metrics is served; null = nowhere.")
     aggregator: Aggregator = Field(default="embedded", description="Who merges: this process, or the service at a target.")
-    drain: Duration = Field(default="20s", validate_default=True, description="How long requests may go on after SIGTERM.")
+    announce: Duration = Field(
+        default="0s",
+        validate_default=True,
+        description="How long it still takes requests after SIGTERM, while health says NOT_SERVING and callers go elsewhere.",
+    )
+    drain: Duration = Field(default="20s", validate_default=True, description="How long requests may go on after that.")
+    connection_age: PositiveDuration | None = Field(
+        default=None, description="A connection this old is closed in good order, and its caller looks for dispatchers anew."
+    )
     limits: LimitsShape = Field(default_factory=LimitsShape, description="Sizes above which a message is refused.")
     max_in_flight: Count | None = Field(default=None, description="Requests at once; more are refused. null = no limit.")
     overload: OverloadShape = Field(default_factory=OverloadShape, description="How the process protects itself.")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, StringConstraints, WithJsonSchema
 
-from dispatcher.config import addresses, policy_values, quantities
+from dispatcher.config import addresses, method_values, policy_values, quantities
 from fanmesh.model.fault import Code
 
 ID_PATTERN: Final = r"^[a-z][a-z0-9_]*$"
@@ -65,6 +65,14 @@ Target: TypeAlias = Annotated[
 ]
 Aggregator: TypeAlias = Annotated[str, PlainValidator(addresses.parse_aggregator), _text("target", "^embedded$|:", "embedded")]
 Function: TypeAlias = Annotated[str, PlainValidator(addresses.parse_callable), _text("module:function", ":", "workers.geo:geo")]
+MethodName: TypeAlias = Annotated[
+    str,
+    PlainValidator(method_values.parse_method),
+    _text("method", method_values.METHOD_PATTERN, "shop.CurrencyService/Convert"),
+]
+MetadataKey: TypeAlias = Annotated[
+    str, PlainValidator(method_values.parse_metadata_key), _text("metadata key", method_values.KEY_PATTERN, "authorization")
+]
 Cel: TypeAlias = Annotated[str, Field(json_schema_extra={"x-type": "CEL", "examples": ['attributes.task == "enrich"']})]
 Template: TypeAlias = Annotated[Any, Field(json_schema_extra={"x-type": "value with ${CEL}"})]
 Ratio: TypeAlias = Annotated[float, Field(ge=0, le=1)]

@@ -26,5 +26,7 @@ def version(shape: FileShape, workers: Mapping[str, Worker], policies: Policies)
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no word for: enums by value, sets in order."""
+    """What JSON has no word for: enums by value, bytes by what they are, sets in order."""
+    if isinstance(value, bytes):
+        return sha256(value).hexdigest()
     return value.value if isinstance(value, Enum) else sorted(value)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from dispatcher.flow.alarms import Alarms, Due, Rank
+from dispatcher.flow.happenings import end_of, part_of, wrote
 from dispatcher.flow.ports import AggregationSession, Engine, Watch
 from dispatcher.flow.prepare import fates_of, must_answer, soft_of, start_event
 from dispatcher.flow.rows import row_of
@@ -29,10 +30,8 @@ from fanmesh.model.events import (
     Arm,
     Change,
     Effect,
-    End,
     Event,
     Happening,
-    PartArrived,
     Result,
     Start,
     Update,
@@ -41,7 +40,6 @@ from fanmesh.model.events import (
 from fanmesh.model.fault import Fault, FaultKind
 from fanmesh.model.outcome import Outcome, Part, Success
 from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy
-from fanmesh.model.usage import NOTHING
 
 S, R = BranchState, BranchReason
 
@@ -179,10 +177,7 @@ class Run:
     def _part(self, run: BranchRun, attempt: Attempt, part: Part) -> asyncio.Future[None] | None:
         """A part that fits, from a branch that is wanted."""
         now = self._engine.clock.now()
-        span_id, flags = _span_of(run, attempt)
-        number = attempt.parts - 1
-        what = PartArrived(run.node.id, attempt.number, number, part.replace, part.value, part.confidence, span_id, flags)
-        return self._log(now - self.request.arrived, what)
+        return self._log(now - self.request.arrived, part_of(run, attempt, part))
 
     def _task_done(self, run: BranchRun, task: asyncio.Task[Outcome]) -> None:
         """A branch's task has ended, by itself or because it was cancelled here."""
@@ -214,19 +209,7 @@ class Run:
         """Log a branch's ending. `streamed`: the parts in the log are its answer."""
         run.state, run.reason, run.ended_at = state, reason, self.request.arrived + at
         self._ended_seq[run.index] = self._seq + 1
-        attempt = run.deciding or (run.attempts[-1] if run.attempts else None)
-        number = attempt.number if attempt is not None else 0
-        span_id, flags = _span_of(run, attempt)
-        outcome = run.outcome
-        if isinstance(outcome, Success):
-            value = None if streamed else outcome.value
-            end = End(
-                run.node.id, number, state, reason, value, streamed, outcome.confidence, outcome.usage, 0, "", span_id, flags
-            )
-        else:
-            code, detail = (0, "") if outcome is None else (int(outcome.code), outcome.detail)
-            end = End(run.node.id, number, state, reason, None, streamed, None, NOTHING, code, detail, span_id, flags)
-        self._log(at, end)
+        self._log(at, end_of(run, streamed=streamed))
         if self._watch is not None:
             self._show(self._watch, run, self.request.arrived + at)
 
@@ -347,10 +330,11 @@ class Run:
             if task is None or task.done() or i in self._stopped:
                 continue
             self._stopped.add(i)
-            if lasting and run.node.writes and any(attempt.ended_at is None for attempt in run.attempts):
+            sent = run.started_at is not None and any(attempt.ended_at is None for attempt in run.attempts)
+            if lasting and run.node.writes and sent:
                 self._engine.reaper.detach(task, self._engine.clock, run.deadline)
             else:
-                if not task.cancelling():  # else a layer has interrupted an attempt, and will see that the branch has ended
+                if not run.interrupted:
                     task.cancel()
                 cancelled.append(task)
         if cancelled:
@@ -359,7 +343,7 @@ class Run:
     @property
     def wrote(self) -> bool:
         """Whether a write may have reached a worker, so that repeating the request may repeat it."""
-        return any(run.node.writes and any(_arrived(attempt) for attempt in run.attempts) for run in self.runs)
+        return wrote(self.runs)
 
     def release(self) -> None:
         """Let go of what refers back to this, now that its account is written.
@@ -390,14 +374,3 @@ def sent_to_nobody(run: BranchRun, now: int) -> None:
 
 def wake_by_nobody(run: BranchRun, at: int) -> None:
     """The request is over; a write that goes on is not tried again."""
-
-
-def _arrived(attempt: Attempt) -> bool:
-    """Whether a worker may have seen it."""
-    return not isinstance(attempt.outcome, Fault) or attempt.outcome.sent
-
-
-def _span_of(run: BranchRun, attempt: Attempt | None) -> tuple[bytes, int]:
-    """Span id and trace flags for the aggregator's links."""
-    trace = (attempt.trace if attempt is not None else None) or run.trace
-    return (trace.span_id, trace.flags) if trace is not None else (b"", 0)

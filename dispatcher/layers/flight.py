@@ -5,6 +5,7 @@ Apart from the race, because nearly every attempt is the only one of its branch.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -33,7 +34,10 @@ class Track(NamedTuple):
 
 
 def leave(attempt: Attempt, now: int, track: Track) -> None:
-    """Account for an attempt that leaves: from here on it is one. The first one starts the branch's timers."""
+    """Account for an attempt that leaves: from here on it is one. The first one starts the branch's timers.
+
+    Raises CancelledError if that ends the branch: a timer that was late had been due before. Then the attempt has not left.
+    """
     run = attempt.run
     worker = run.node.worker
     policy = worker.policy
@@ -41,6 +45,10 @@ def leave(attempt: Attempt, now: int, track: Track) -> None:
     run.attempts.append(attempt)
     if attempt.number == 0:
         run.sent(run, now)
+        if run.ended_at is not None:
+            run.attempts.clear()
+            attempt.endpoint = None
+            raise asyncio.CancelledError
         if policy.max_attempts > 1:
             book = track.books.of(worker.name)
             if policy.retry is not None:
@@ -68,6 +76,8 @@ def hedge_after(attempt: Attempt, worker: Worker, book: WorkerBook, now: int) ->
         after = delay_of(hedge, book.latencies, now)
     if isinstance(after, Denied):
         book.count("hedge_denied", after.value)
+        if after is not Denied.NO_OTHER_ENDPOINT:  # that is so for every request alike
+            attempt.run.note("hedge_denied", after.value, now)
         return None
     return after
 

@@ -105,8 +105,6 @@ def choose(endpoints: Endpoints, books: Books, *, now: Now, uniform: Uniform) ->
                 )
                 if change is not None:
                     run.note(f"breaker_{change.after.value}", change.why.value, ended, chosen.book.address)
-            if chosen.permit.probe and isinstance(outcome, Fault):
-                outcome.probe = True
             return outcome
 
         return picked

@@ -58,4 +58,4 @@ class Purse:
         """A call is over: keep a place for each of those that are `out`, and the branch's own."""
         while self.extra and self.extra >= out:
             self.extra -= 1
-            give_back(self._book, self._worker.limit)
+            give_back(self._book)

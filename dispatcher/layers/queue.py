@@ -7,13 +7,14 @@ refused, and its timers would run for nothing. There is no timer here: flow ends
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from dispatcher.layers.types import BranchCall, BranchLayer, BranchRun, Now, Sink
+from dispatcher.model.plan import Worker
 from dispatcher.model.policy import LimitRule
 from dispatcher.policies.books import Books, WorkerBook
-from dispatcher.policies.queue import Admission, Queue, Queued, Stand, Ticket
+from dispatcher.policies.queue import Admission, Queued, Stand, Ticket
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome
 
@@ -29,7 +30,8 @@ def queue(books: Books, *, now: Now) -> BranchLayer:
         async def waits(run: BranchRun, sink: Sink) -> Outcome:
             limit = run.node.worker.limit
             book, at = books.of(run.node.worker.name), now()
-            entered = await _entered(book.queue, limit, run)
+            book.places = limit.in_flight
+            entered = await _entered(book, limit, run)
             run.queued = now() - at
             if not entered:
                 book.count("refused", "queue_full")
@@ -38,15 +40,16 @@ def queue(books: Books, *, now: Now) -> BranchLayer:
             try:
                 return await call(run, sink)
             finally:
-                give_back(book, limit)
+                give_back(book)
 
         return queued
 
     return layer
 
 
-async def _entered(places: Queue, limit: LimitRule, run: BranchRun) -> bool:
+async def _entered(book: WorkerBook, limit: LimitRule, run: BranchRun) -> bool:
     """Take a place, after waiting for it if need be; False: there is none, or somebody more important has taken it."""
+    places = book.queue
     entry = places.enter(limit.in_flight, limit.queue, run.deadline, critical=run.request.critical)
     if not isinstance(entry, Queued):
         return entry is Admission.ENTERED
@@ -59,17 +62,29 @@ async def _entered(places: Queue, limit: LimitRule, run: BranchRun) -> bool:
     except asyncio.CancelledError:
         places.forget(ticket)
         if ticket.stand is Stand.GRANTED:  # in the same step as it was cancelled: the place goes to the next
-            wake(places.leave(limit.in_flight))
+            give_back(book)
         raise
     return ticket.stand is Stand.GRANTED
 
 
-def give_back(book: WorkerBook, limit: LimitRule) -> None:
-    """A call of the worker is over: whoever waits longest in vain may have its place."""
-    wake(book.queue.leave(limit.in_flight))
+def give_back(book: WorkerBook) -> None:
+    """A call of the worker is over: the most urgent of those that wait may have its place, if the limit in force has it."""
+    _wake(book.queue.leave(book.places))
 
 
-def wake(granted: list[Ticket]) -> None:
+def reloaded(books: Books, workers: Mapping[str, Worker]) -> None:
+    """These are the workers from now on. Who waits under a limit that was raised, or is gone, runs at once.
+
+    A request keeps the configuration it began with, but a place is shared by all: the newest limit decides who may have it.
+    """
+    for name, book in books.workers.items():
+        worker = workers.get(name)
+        book.places = None if worker is None else worker.limit.in_flight
+        _wake(book.queue.admit(book.places))
+    books.keep(workers)
+
+
+def _wake(granted: list[Ticket]) -> None:
     """Tell them that their turn has come."""
     for ticket in granted:
         ticket.payload()

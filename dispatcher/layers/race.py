@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 
 from dispatcher.layers.flight import Track, leave, one
 from dispatcher.layers.outcomes import outcome_of
 from dispatcher.layers.purse import Purse
+from dispatcher.layers.sides import Sides
 from dispatcher.layers.types import Attempt, BranchRun, Gate, Sink
-from dispatcher.policies.attempts import Attempts, Finish, Launch, Wait
+from dispatcher.policies.attempts import Attempts, Denied, Finish, Launch, Wait
 from dispatcher.policies.books import WorkerBook
 from fanmesh.model.fault import Fault
 from fanmesh.model.outcome import Outcome, Part
@@ -39,6 +39,7 @@ class Race:
         "_sides",
         "_sink",
         "_task",
+        "_told",
         "_track",
         "_waiter",
     )
@@ -51,12 +52,13 @@ class Race:
         self._book: WorkerBook = track.books.of(worker.name)
         self._plan = Attempts(worker.policy, run.deadline, repeatable=worker.repeatable)
         self._made: dict[int, Attempt] = {}
-        self._sides: dict[int, asyncio.Task[Outcome]] = {}
+        self._sides = Sides()
         self._purse = Purse(worker, self._book)
         self._task = task
         self._waiter: asyncio.Future[None] | None = None
         self._inlined: Attempt | None = None  # the one that flies in the branch's task
         self._interrupted = self._over = False
+        self._told: tuple[AttemptKind, Denied | None] = FIRST, None  # why a further attempt was not made, as far as it was said
 
     def join(self, attempt: Attempt) -> None:
         """Begin while a first attempt flies in the branch's task, and is slow. `land` takes over when it has ended."""
@@ -116,16 +118,22 @@ class Race:
             why = self._purse.pay(kind, now, remaining=left, out=self._out(), stage=stage)
         if why is not None:
             plan.denied(kind, why)
-            self._book.count(f"{kind.name.lower()}_denied", why.value)
-            run.note(f"{kind.name.lower()}_denied", why.value, now)
+            self._tell(now)
             return None
         number = plan.launched(kind, now)
         attempt = self._made[number] = Attempt(run, number, kind, now, self._leave)
         if not beside:
             return attempt
-        side = self._sides[number] = asyncio.get_running_loop().create_task(self._one(attempt))
-        side.add_done_callback(partial(self._side_done, attempt))
+        self._sides.start(attempt, self._one(attempt), self._side_done)
         return None
+
+    def _tell(self, now: int) -> None:
+        """Say why a further attempt was not made, once."""
+        plan = self._plan
+        if (why := plan.why) is not None and self._told != (plan.missed, why):
+            self._told, what = (plan.missed, why), f"{plan.missed.name.lower()}_denied"
+            self._book.count(what, why.value)
+            self._run.note(what, why.value, now)
 
     def _out(self) -> int:
         """How many calls are out, those that have lost included."""
@@ -172,15 +180,16 @@ class Race:
         interrupted, self._interrupted, self._inlined = self._interrupted, False, None
         cancelled = self._task is not None and interrupted and self._task.uncancel() > 0
         self._purse.returned(self._out())
+        self._unsent(attempt)
         if outcome is not None:
             self._ended(attempt, outcome)
         elif cancelled or not interrupted:
             raise asyncio.CancelledError
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, attempt: Attempt) -> None:
         """Cancel the attempt in the branch's task, and not the branch."""
-        if self._task is not None and not self._interrupted:
-            self._interrupted = True
+        if self._task is not None and not attempt.stopped:  # else it ends already, or its own time is over
+            self._interrupted = attempt.stopped = True
             self._task.cancel()
 
     def _ended(self, attempt: Attempt, outcome: Outcome) -> None:
@@ -188,17 +197,22 @@ class Race:
         plan, track = self._plan, self._track
         now = track.now()
         if attempt.endpoint is None and isinstance(outcome, Fault):
-            if attempt.kind is not FIRST:
-                self._purse.refund(attempt.kind, now)
             plan.refused(attempt.number, attempt.kind, outcome)
+            self._told = plan.missed, plan.why  # by pick
             return
         plan.elsewhere = attempt.elsewhere
         plan.ended(attempt.number, outcome, now, track.uniform(), held=self._run.node.whole_only)
+        self._tell(now)
+
+    def _unsent(self, attempt: Attempt) -> None:
+        """Give back what it has paid, if it has not left: it was refused an endpoint, or cancelled before its first step."""
+        if attempt.endpoint is None and attempt.number:
+            self._purse.refund(attempt.kind, self._track.now())
 
     def _side_done(self, attempt: Attempt, task: asyncio.Task[Outcome]) -> None:
-        del self._sides[attempt.number]
         self._purse.returned(self._out())
         outcome = outcome_of(task)
+        self._unsent(attempt)
         if not self._over:
             self._ended(attempt, outcome)
             self._advance()
@@ -217,7 +231,8 @@ class Race:
                     self._alarm(wait)
                     return
                 case Finish():
-                    self._interrupt()
+                    self._interrupt(self._inlined)
+                    return
 
     def take(self, part: Part, attempt: Attempt) -> Gate | asyncio.Future[None] | Fault:
         """A part of `attempt` is here. The first good one wins the race: the others are cancelled, whatever comes of it."""
@@ -229,11 +244,9 @@ class Race:
         self._plan.part(attempt.number, replace=part.replace)
         if attempt.answered_at is None:
             attempt.answered_at = self._track.now()
-            for number, side in self._sides.items():
-                if number != attempt.number:
-                    side.cancel()
+            self._sides.stop(but=attempt)
             if self._inlined is not None and self._inlined is not attempt:
-                self._interrupt()
+                self._interrupt(self._inlined)
         return taken
 
     # ------------------------------------------------------------------ waiting and ending
@@ -251,6 +264,7 @@ class Race:
             self._waiter = None
 
     def _finish(self, number: int) -> None:
+        self._tell(self._track.now())
         attempt = self._run.deciding = self._made.get(number)
         if attempt is not None and attempt.kind is HEDGE and not isinstance(attempt.outcome, Fault):
             self._book.count("hedge_won", "")
@@ -259,18 +273,10 @@ class Race:
         """Cancel what still flies, and see it to its end, even if the branch is cancelled meanwhile: it has no other owner."""
         self._over = True
         self._run.woken = None
-        for side in self._sides.values():
-            if not side.cancelling():  # a second cancellation would cut the clean-up that the first one began
-                side.cancel()
-        cancelled: asyncio.CancelledError | None = None
-        while self._sides:
-            try:
-                await asyncio.wait(self._sides.values())
-            except asyncio.CancelledError as error:
-                cancelled = error
-        self._made.clear()  # they refer back to this
-        if cancelled is not None:
-            raise cancelled
+        try:
+            await self._sides.close()
+        finally:
+            self._made.clear()  # they refer back to this
 
 
 class _Gate:

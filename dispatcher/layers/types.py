@@ -120,6 +120,14 @@ class BranchRun:
         self.notes: list[Note] = NOTHING_NOTED
         self.trace: Any = None
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a layer has cancelled the attempt in the branch's task, and not the branch: that ends by itself then.
+
+        The task cannot be asked (`cancelling`): what a worker cancels for itself, as `asyncio.timeout` does, counts there, too.
+        """
+        return any(one.stopped and not one.aside and one.ended_at is None for one in self.attempts)
+
     def note(self, what: str, why: str, at: int, endpoint: str = "") -> None:
         """Note a decision, for the report and the span. Once flow has ended the branch, nothing: its report may be out."""
         if self.ended_at is not None:
@@ -143,11 +151,13 @@ class Attempt:
     `deadline`: when its own time is over, at most the branch's. `leave` is to be called when an endpoint has been picked, just
     before the call: only then it is an attempt. `answered_at`: when its first part came. `metadata` is what the observer wants
     sent along; `endpoint` is set by pick, and `elsewhere`: whether there is one that has not been tried.
-    `hedge_after`: ns after which it is slow.
+    `hedge_after`: ns after which it is slow. `aside`: it flies in a task of its own, not in the branch's. `stopped`: we have
+    cancelled its task for its sake (another has won, its own time is over); a second cancellation would cut its clean-up.
     """
 
     __slots__ = (
         "answered_at",
+        "aside",
         "cancelled",
         "deadline",
         "elsewhere",
@@ -162,6 +172,7 @@ class Attempt:
         "parts",
         "run",
         "sent_at",
+        "stopped",
         "trace",
     )
 
@@ -185,7 +196,7 @@ class Attempt:
         self.endpoint: Any = None
         self.ended_at: int | None = None
         self.outcome: Outcome | None = None
-        self.cancelled = False
+        self.cancelled = self.stopped = self.aside = False
         self.parts = 0
         self.metadata: tuple[tuple[str, str], ...] = ()
         self.trace: Any = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import NamedTuple, TypeAlias
 
+from dispatcher.model.method import Method
 from dispatcher.model.policy import NO_LIMIT, NONE, FaultRule, LimitRule, Policy
 from dispatcher.model.reading import Condition, Mapping
 from fanmesh.model.completion import CompletionRule, Until
@@ -37,7 +38,8 @@ class Worker:
 
     `endpoints`: fixed addresses; empty = resolve the target. `opaque`: the target is one endpoint, whatever stands behind it.
     `attributes`: names of those the worker may see. `streams`: it is called by ProcessStream and answers in parts.
-    `idempotent`: calling a write twice is as good as calling it once.
+    `idempotent`: calling a write twice is as good as calling it once. `method`: what is called instead of WorkerService.
+    `metadata`: keys of the caller's metadata that it is told.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Worker:
     policy: Policy = NONE
     limit: LimitRule = NO_LIMIT
     faults: FaultRule | None = None
+    method: Method | None = None
+    metadata: tuple[str, ...] = ()
 
     @property
     def repeatable(self) -> bool:
@@ -147,3 +151,9 @@ class Catalogue:
     routes: tuple[Route, ...] = ()
     attributes: tuple[str, ...] = ()
     version: str = ""
+    metadata: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Which metadata of a caller any worker is told: of everything else nothing is kept."""
+        told = frozenset(key for worker in self.workers.values() for key in worker.metadata)
+        object.__setattr__(self, "metadata", told)

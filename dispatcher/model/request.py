@@ -56,7 +56,7 @@ class Request:
     `headers` go to every worker as they are. `wire` is whatever the leaf wants to serialise only once per request.
     `critical` False: it is shed first. `inherited`: what attempt of somebody else's this request is, FIRST if it is none; a
     hedge, retry or shadow is never hedged again. `shadow`: the answer is only compared. `idempotency_key` empty = none.
-    `faults`: metadata by which the caller asks for injected faults.
+    `faults`: metadata by which the caller asks for injected faults. `metadata`: what else it said that some worker is told.
     """
 
     id: str
@@ -76,6 +76,7 @@ class Request:
     shadow: bool = False
     idempotency_key: str = ""
     faults: tuple[tuple[str, str], ...] = ()
+    metadata: tuple[tuple[str, str | bytes], ...] = ()
 
 
 class Refusal(NamedTuple):

@@ -67,8 +67,8 @@ class Attempts:
     """The attempts of one branch. `deadline` in the clock's ns; `hedge_after` ns from a launch to the hedge, None = no hedge.
 
     `flying`: numbers of the attempts that have been launched, have not ended and may still win. `why`: why the last further
-    attempt was not made. `hedge_due`: when the next hedge is, None = there is none to come. The first attempt is launched by
-    `decide`, like the others.
+    attempt was not made, and `missed` its kind. `hedge_due`: when the next hedge is, None = there is none to come. The first
+    attempt is launched by `decide`, like the others.
     """
 
     __slots__ = (
@@ -86,6 +86,7 @@ class Attempts:
         "hedge_after",
         "hedge_due",
         "last",
+        "missed",
         "next_number",
         "why",
         "won",
@@ -102,6 +103,7 @@ class Attempts:
         self.last: Finish | None = None
         self.won: Finish | None = None
         self.why: Denied | None = None
+        self.missed = AttemptKind.FIRST
         self.elsewhere = False  # an endpoint that has not been tried is known: somebody else may do better at once
         self._closed = False
         self._committed = -1
@@ -184,14 +186,10 @@ class Attempts:
     def denied(self, kind: AttemptKind, why: Denied) -> None:
         """A launch was not allowed: what flies goes on, and the last outcome counts."""
         if kind is AttemptKind.HEDGE:
-            self.why = why
+            self.why, self.missed = why, kind
             self.hedge_after = self.hedge_due = None
         else:
             self._stop(why)
-
-    def no_hedge(self, why: Denied) -> None:
-        """No hedge for this branch."""
-        self.denied(AttemptKind.HEDGE, why)
 
     def hedge_in(self, after: int, now: int) -> None:
         """Hedge each attempt that takes longer than `after` ns, beginning with the one that was sent at `now`."""
@@ -260,7 +258,7 @@ class Attempts:
         self._closed = True
         self._due = self.hedge_due = self.hedge_after = None
         if why is not None:
-            self.why = why
+            self.why, self.missed = why, AttemptKind.RETRY
 
 
 def _broke(finish: Finish | None) -> bool:

@@ -6,6 +6,8 @@ a broken endpoint look new. Nobody awaits between reading and writing one, so no
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from dispatcher.policies.breaker import Breaker, State
 from dispatcher.policies.budget import HedgeAllowance, RetryBudget
 from dispatcher.policies.ewma import PeakEwma
@@ -31,7 +33,7 @@ class WorkerBook:
     """One worker. `turn` counts picks (round robin), `trial_at`: when it may be tried although every endpoint is open.
 
     `counts`: how often what was decided, by (what, why); `injected` counts calls that faults were drawn for; `shut`: endpoints
-    whose breaker is not closed.
+    whose breaker is not closed; `places`: how many calls the limit in force allows at once, None = any number.
     """
 
     __slots__ = (
@@ -43,6 +45,7 @@ class WorkerBook:
         "injected",
         "latencies",
         "name",
+        "places",
         "queue",
         "shut",
         "trial_at",
@@ -55,6 +58,7 @@ class WorkerBook:
         self.hedges = HedgeAllowance()
         self.latencies = Latencies()
         self.queue = Queue()
+        self.places: int | None = None
         self.endpoints: dict[str, EndpointBook] = {}
         self.turn = 0
         self.shut = 0
@@ -94,6 +98,12 @@ class Books:
         if book is None:
             book = self.workers[worker] = WorkerBook(worker)
         return book
+
+    def keep(self, workers: Container[str]) -> None:
+        """Forget the workers that are not among these, once nobody runs or waits there."""
+        for name, book in tuple(self.workers.items()):
+            if name not in workers and not book.queue.running and not len(book.queue):
+                del self.workers[name]
 
     def drop(self, worker: str, address: str) -> None:
         """Forget an address that is gone; calls that still fly there settle with a book that nobody reads."""

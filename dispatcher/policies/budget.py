@@ -25,6 +25,9 @@ SLOTS: Final = TTL + 1
 
 SAVED: Final = 10 * TOKEN
 
+MOST: Final = 1e9
+"""A floor per second above this is this: nobody calls as often, and a product of floats must stay a number."""
+
 
 class RetryBudget:
     """One worker in one process. Within any 10 s it gives out at most 10 · floor + what was paid in then or up to 1 s before.
@@ -103,7 +106,7 @@ class RetryBudget:
 
 
 def _floor(rule: BudgetRule) -> int:
-    return round(rule.min_per_second * TTL * TOKEN)
+    return round(min(rule.min_per_second, MOST) * TTL * TOKEN)
 
 
 class HedgeAllowance:

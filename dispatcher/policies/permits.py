@@ -15,6 +15,9 @@ from fanmesh.model.times import SECOND
 NEVER: Final = -(1 << 62)
 """A time before every other."""
 
+LONGEST: Final = 1 << 62
+"""Ns between two tokens, at most: 146 years."""
+
 
 class InFlight:
     """How many are out. The limit is an argument (None = no limit), because a reload may change it while calls are out.
@@ -81,7 +84,7 @@ class RateBucket:
 
     def _adopt(self, rule: RateRule, now: int) -> None:
         """Go on by `rule`: as many tokens are missing as before, each of the new length, rounded up."""
-        interval = ceil(SECOND / rule.per_second)
+        interval = ceil(min(SECOND / rule.per_second, LONGEST))
         if self._interval and self._full_at > now:
             self._full_at = now - (now - self._full_at) * interval // self._interval
         self._rule = rule

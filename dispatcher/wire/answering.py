@@ -134,7 +134,8 @@ def result_kind(message: dispatcher_pb2.DispatchRequest | None) -> Kind:
 
 
 async def _story(serving: Serving, asked: Asked, view: View | None) -> Finished:
-    reply = await dispatch(serving.engine, asked.catalogue, asked.request, view)
+    engine = serving.engine if view is None else view.engine(serving.engine)
+    reply = await dispatch(engine, asked.catalogue, asked.request, view)
     return finish(reply, result_kind(asked.message), serving.limits.reply)
 
 

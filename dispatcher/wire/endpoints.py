@@ -16,6 +16,8 @@ from dispatcher.flow.ports import Clock
 from dispatcher.layers.pick import Endpoint
 from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Worker
+from dispatcher.wire.learning import Learning
+from dispatcher.wire.method_call import MethodEndpoint
 from dispatcher.wire.resolving import Lookups, Resolve, fixed_addresses, is_opaque, resolve
 from dispatcher.wire.watching import Watcher
 from dispatcher.wire.worker_call import GrpcEndpoint
@@ -27,6 +29,9 @@ Key: TypeAlias = tuple[str, bool]
 
 READY_WITHIN: Final = 10.0
 """Seconds that start-up waits for workers before it serves without them, and a new address is helped to connect."""
+
+LEARN_WITHIN: Final = 2.0
+"""Seconds that an engine in a program waits, before its first request, for servers to say what their methods take."""
 
 DRAIN: Final = 20 * SECOND
 """How long calls to an address that is gone may go on."""
@@ -80,10 +85,12 @@ class Endpoints:
         self._dropped = dropped
         self._lookups = Lookups(resolve)
         self._watcher = Watcher(clock, self._lookups.of, self._changed)
+        self._learning = Learning(clock, self._channel_to)
         self._channels: dict[Key, Channel] = {}
         self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self._workers: dict[str, Worker] = {}
         self._local: set[str] = set()
+        self._coming: Found | None = None  # what has been found and is not used yet
         self._version = 0
         self._changed_at: dict[str, int] = {}  # the version at which a lookup of ours last changed a worker
         self._tasks: set[asyncio.Task[object]] = set()
@@ -105,6 +112,7 @@ class Endpoints:
     async def open(self, workers: Iterable[Worker]) -> list[str]:
         """Resolve and connect for the first time. Returns the names of workers without an address."""
         found, unknown = await self.find(workers)
+        await self.learn(found)
         self.use(found)
         return unknown
 
@@ -130,6 +138,7 @@ class Endpoints:
         A name that has been looked up again since `find` began keeps the newer answer.
         """
         before = self._endpoints
+        self._coming = None
         self._endpoints = {name: before[name] for name in self._local}
         self._version += 1
         for name, worker in found.workers.items():
@@ -142,6 +151,17 @@ class Endpoints:
         wanted = {(one.address, one.spare) for name in found.workers for one in self._endpoints[name]}
         self._release(set(self._channels) - wanted)
         self._watcher.watch(found.workers.values())
+        self._learning.keep(name for name, worker in found.workers.items() if worker.method is not None)
+
+    async def learn(self, found: Found, within: float = LEARN_WITHIN) -> dict[str, str]:
+        """Ask the servers of foreign methods what these take. Returns those still unknown after `within` seconds, and why."""
+        self._coming = found
+        for name, worker in found.workers.items():
+            if worker.method is not None:
+                self._learning.of(name, worker.method)
+        self._learning.refresh()
+        await self._learning.settled(within)
+        return {name: why for name, why in self._learning.unknown().items() if name in found.workers}
 
     async def wait_ready(self, found: Found, within: float = READY_WITHIN) -> list[str]:
         """Connect to these; the addresses that are not connected after `within` seconds."""
@@ -153,6 +173,7 @@ class Endpoints:
     async def aclose(self) -> None:
         """Watch nobody, and close every channel, those that drain included."""
         self._watcher.close()
+        await self._learning.aclose()
         self._lookups.close()
         for task in self._tasks:
             task.cancel()
@@ -185,7 +206,17 @@ class Endpoints:
 
     def _made(self, worker: Worker, addresses: Iterable[str]) -> tuple[Endpoint, ...]:
         keys = keys_of(worker, dict.fromkeys(addresses))
+        if worker.method is not None:
+            known = self._learning.of(worker.name, worker.method)
+            return tuple(MethodEndpoint(self._channel(key), self._clock, self._limits, known, spare=key[1]) for key in keys)
         return tuple(GrpcEndpoint(self._channel(key), self._clock, self._limits, spare=key[1]) for key in keys)
+
+    def _channel_to(self, worker: str) -> Channel | None:
+        """Some connection to a worker, one that is ready if there is any."""
+        coming = None if self._coming is None else self._coming.addresses.get(worker)
+        addresses = addresses_in(self.of(worker)) if coming is None else coming
+        channels = [self._channels[address, False] for address in addresses if (address, False) in self._channels]
+        return next((channel for channel in channels if channel.ready()), channels[0] if channels else None)
 
     def _channel(self, key: Key) -> Channel:
         channel = self._channels.get(key)

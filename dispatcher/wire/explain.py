@@ -105,7 +105,7 @@ def layers_of(worker: Worker) -> list[str]:
     layers.append(f"pick ({', '.join(permits)})")
     if (faults := worker.faults) is not None:
         layers.append(f"faults (delay {faults.delay_share:.0%}, abort {faults.abort_share:.0%}, seed {faults.seed})")
-    return [*layers, "shape", "leaf"]
+    return [*layers, "shape", "leaf" if worker.method is None else f"leaf ({worker.method.name})"]
 
 
 def _attempts(worker: Worker) -> str:

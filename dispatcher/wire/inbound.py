@@ -135,18 +135,16 @@ def request_of(
         shadow=inherited is AttemptKind.SHADOW,
         idempotency_key=message.idempotency_key,
         faults=faults,
+        metadata=tuple([(key, told) for key, told in metadata if key in passed]) if (passed := catalogue.metadata) else (),
     )
 
 
 def emit_of(message: dispatcher_pb2.DispatchStreamRequest) -> EmitMode:
-    """The emit mode that is asked for; Unacceptable for those that are not supported yet."""
+    """The emit mode that is asked for; Unacceptable for one that is not known."""
     try:
-        mode = EmitMode(message.emit or EmitMode.FINAL)
+        return EmitMode(message.emit or EmitMode.FINAL)
     except ValueError:
         raise Unacceptable("emit", f"{message.emit} is no EmitMode") from None
-    if mode is EmitMode.DELTA:
-        raise Unacceptable("emit", "EMIT_MODE_DELTA is not supported by this version; SNAPSHOT is")
-    return mode
 
 
 def duration(field: str, value: Duration) -> int:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 from dispatcher.model.request import Refusal, Trace
-from dispatcher.wire.answering import Asked, Serving, accept, answer, result_kind, watch
+from dispatcher.wire.answering import Serving, accept, answer, result_kind, watch
+from dispatcher.wire.deltas import Deltas
 from dispatcher.wire.inbound import Unacceptable, duration, emit_of, parse_dispatch, parse_explain, parse_stream, request_of
 from dispatcher.wire.outbound import Finished, error_of, in_message, over, refused, trailers_of, written
 from dispatcher.wire.view import Seen, View
 from fanmesh.model.report import BranchReport
+from fanmesh.model.states import EmitMode
+from fanmesh.payload import Kind
 from fanmesh.reporting import to_branch, to_coverage
 from fanmesh.transport.port import Routes, ServerCall
 from fanmesh.v1 import dispatcher_pb2
@@ -58,15 +62,18 @@ class DispatcherService:
                 outer = parse_stream(raw)
                 message = outer.request
                 emit, pause = emit_of(outer), duration("min_interval", outer.min_interval)
-                asked = accept(serving, message, call, call.metadata, arrived, passage.shed, emit, pause)
+                view = View(emit, pause, serving.engine.clock)
+                asked = accept(serving, message, call, call.metadata, arrived, passage.shed, view.wants, pause)
             except Unacceptable as wrong:
                 finished = refused(wrong.refusal)
             else:
-                async with aclosing(watch(serving, asked, View(emit, pause, serving.engine.clock), passage)) as events:
+                kind, limit = result_kind(message), serving.limits.reply
+                shows = Deltas(kind, limit, view).shown if emit is EmitMode.DELTA else partial(snapshot, kind, limit)
+                async with aclosing(watch(serving, asked, view, passage)) as events:
                     async for event in events:
                         if isinstance(event, Finished):
                             finished = event
-                        elif (shown := self._shown(event, asked)) is not None:
+                        elif (shown := shows(event)) is not None:
                             seq += 1
                             shown.seq = seq
                             yield shown.SerializeToString()
@@ -92,15 +99,16 @@ class DispatcherService:
             return told.SerializeToString()
         raise error_of(refused(told))
 
-    def _shown(self, seen: Seen, asked: Asked) -> dispatcher_pb2.DispatchStreamResponse | None:
-        """What there is to see as a message; None if it cannot be one. Then the last message says so, if it is so still."""
-        what, coverage = seen
-        shown = dispatcher_pb2.DispatchStreamResponse(coverage=to_coverage(coverage))
-        if isinstance(what, BranchReport):
-            shown.branch.CopyFrom(to_branch(what))
-            return shown
-        snapshot = written(what, result_kind(asked.message))
-        if isinstance(snapshot, Refusal) or over(snapshot, self._serving.limits.reply):
-            return None
-        shown.snapshot.CopyFrom(snapshot)
+
+def snapshot(kind: Kind, limit: int, seen: Seen) -> dispatcher_pb2.DispatchStreamResponse | None:
+    """What there is to see as a message; None if it cannot be one. Then the last message says so, if it is so still."""
+    what, coverage = seen
+    shown = dispatcher_pb2.DispatchStreamResponse(coverage=to_coverage(coverage))
+    if isinstance(what, BranchReport):
+        shown.branch.CopyFrom(to_branch(what))
         return shown
+    whole = written(what, kind)
+    if isinstance(whole, Refusal) or over(whole, limit):
+        return None
+    shown.snapshot.CopyFrom(whole)
+    return shown

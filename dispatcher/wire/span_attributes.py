@@ -8,18 +8,30 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from dispatcher.layers.types import Attempt, BranchRun
+from dispatcher.flow.prepare import is_required
+from dispatcher.layers.types import Attempt, BranchRun, Note
 from dispatcher.model.plan import Worker
 from fanmesh.model.fault import Code, Fault
 from fanmesh.model.outcome import Outcome, Success
 from fanmesh.model.report import Report
 from fanmesh.model.states import AttemptKind, BranchReason, BranchState
+from fanmesh.model.times import MS
 from fanmesh.runtime.tracing import Attribute
 
 KINDS: Final = {kind: kind.name.lower() for kind in AttemptKind}
 OK: Final = Code.OK.name  # read once: on Python 3.11 a member's name is two calls, and every attempt has one
+PENDING: Final = BranchState.PENDING
+SUCCEEDED: Final = BranchState.SUCCEEDED
+TIMED_OUT: Final = BranchState.TIMED_OUT
 UNARY_METHOD: Final = "fanmesh.v1.WorkerService/Process"
 STREAM_METHOD: Final = "fanmesh.v1.WorkerService/ProcessStream"
+
+
+def method_of(worker: Worker) -> str:
+    """`package.Service/Method` that is called: ours, or the worker's own."""
+    if worker.method is not None:
+        return worker.method.name
+    return STREAM_METHOD if worker.streams else UNARY_METHOD
 
 
 def is_remote(worker: Worker) -> bool:
@@ -50,30 +62,41 @@ def of_attempt(run: BranchRun, attempt: Attempt | None, code: str) -> dict[str, 
         return attributes
     attributes["fanmesh.attempt.number"] = attempt.number
     attributes["fanmesh.attempt.kind"] = KINDS[attempt.kind]
-    attributes["fanmesh.attempt.won"] = isinstance(attempt.outcome, Success) and run.deciding in {None, attempt}
+    wanted = run.state is SUCCEEDED or run.state is PENDING  # pending: the branch goes on, and nobody else has won yet
+    attributes["fanmesh.attempt.won"] = wanted and isinstance(attempt.outcome, Success) and run.deciding in {None, attempt}
     if is_remote(worker):
         attributes["rpc.system.name"] = "grpc"
-        attributes["rpc.method"] = STREAM_METHOD if worker.streams else UNARY_METHOD
+        attributes["rpc.method"] = method_of(worker)
         attributes["rpc.response.status_code"] = code
         if attempt.endpoint is not None:
-            host, port = address_of(attempt.endpoint.address)
-            attributes["server.address"] = host
-            if port:
-                attributes["server.port"] = port
+            _add_address(attributes, attempt.endpoint.address)
     return attributes
 
 
-def of_branch(run: BranchRun, code: str) -> dict[str, Attribute]:
+def of_branch(run: BranchRun) -> dict[str, Attribute]:
     """The branch's ending, beside its first attempt."""
-    attributes = of_attempt(run, run.attempts[0] if run.attempts else None, code)
-    state = BranchState.CANCELLED if run.state is BranchState.PENDING else run.state  # its task was stopped from outside
+    first = run.attempts[0] if run.attempts else None
+    outcome = run.outcome if first is None else first.outcome
+    timed_out = run.state is TIMED_OUT and not isinstance(outcome, Fault)  # we cancelled the call, but what it means is this
+    attributes = of_attempt(run, first, Code.DEADLINE_EXCEEDED.name if timed_out else code_of(outcome))
+    state = BranchState.CANCELLED if run.state is PENDING else run.state  # its task was stopped from outside
     attributes["fanmesh.branch.state"] = state.name
-    attributes["fanmesh.branch.required"] = run.node.required
+    attributes["fanmesh.branch.required"] = is_required(run.node, run.request)
     attributes["fanmesh.branch.weight"] = run.node.weight
     if run.reason is not BranchReason.NONE:
         attributes["fanmesh.branch.reason"] = run.reason.name
     if len(run.attempts) > 1:
         attributes["fanmesh.branch.attempts"] = len(run.attempts)
+    if run.queued >= MS:  # who is given a place at once has waited some µs, too
+        attributes["fanmesh.branch.queued_ms"] = run.queued / MS
+    return attributes
+
+
+def of_note(note: Note) -> dict[str, Attribute]:
+    """Why a policy decided something, and about which endpoint."""
+    attributes: dict[str, Attribute] = {"fanmesh.policy.why": note.why}
+    if note.endpoint:
+        _add_address(attributes, note.endpoint)
     return attributes
 
 
@@ -90,6 +113,19 @@ def of_report(report: Report) -> dict[str, Attribute]:
     if report.degraded:
         attributes["fanmesh.degraded"] = report.degraded.names()
     return attributes
+
+
+def of_merge(report: Report) -> dict[str, Attribute]:
+    """What the aggregator says of a merge, too."""
+    completed_by = report.completed_by.name
+    return {"fanmesh.plan": report.plan, "fanmesh.request_id": report.request_id, "fanmesh.completed_by": completed_by}
+
+
+def _add_address(attributes: dict[str, Attribute], address: str) -> None:
+    host, port = address_of(address)
+    attributes["server.address"] = host
+    if port:
+        attributes["server.port"] = port
 
 
 @lru_cache(maxsize=1024)

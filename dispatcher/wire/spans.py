@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 from dispatcher.layers.types import Attempt, BranchRun, Note, Now
 from dispatcher.model.request import Refusal, Request, Trace
 from dispatcher.wire.observers import Nobody
-from dispatcher.wire.span_attributes import code_of, is_remote, of_attempt, of_branch, of_report
+from dispatcher.wire.span_attributes import code_of, is_remote, of_attempt, of_branch, of_merge, of_note, of_report
 from fanmesh.model.fault import Code, Fault
 from fanmesh.model.report import Report
 from fanmesh.model.states import AggregatorMode, BranchState
@@ -70,6 +70,9 @@ def trace_of(metadata: Iterable[tuple[str, str | bytes]], recorder: Recorder) ->
     return Trace(render(Ids(new_id() << 64 | new_id(), new_id(), 0)))
 
 
+NOBODY: Final[Mapping[str, Mark]] = {}
+
+
 class Spans(Nobody):
     """Records the spans of sampled requests. `now` is the engine's clock, in whose time attempts are stamped.
 
@@ -81,6 +84,7 @@ class Spans(Nobody):
         self._now = now
         self._served: dict[str, Attribute] = {"rpc.system.name": "grpc", "rpc.method": method} if method else {}
         self._epoch = recorder.wall() - now()
+        self._winners: dict[str, dict[str, Mark]] = {}
 
     def request_started(self, request: Request) -> None:
         """Follow the wall clock in steps only, so that the spans of a request agree with each other."""
@@ -123,17 +127,16 @@ class Spans(Nobody):
         trace = run.request.trace
         if not trace.sampled:
             return
-        if run.state is S.TIMED_OUT:  # the call itself was cancelled, but for what it means see the state
-            code = Code.DEADLINE_EXCEEDED.name
-        else:
-            code = code_of(run.attempts[0].outcome if run.attempts else run.outcome)
-        attributes = of_branch(run, code)
+        attributes = of_branch(run)
         error = None
         if run.state in FAILED:
             error = f"{run.state.name}/{run.reason.name}"
             attributes["error.type"] = run.reason.name
+        if len(run.attempts) > 1 and run.ended_at is None:  # otherwise the request has been merged without it
+            self._remember(run, trace.traceparent)
         now = self._now()
-        start = now if run.started_at is None else run.started_at
+        refused_at = run.notes[0].at if run.notes else now
+        start = refused_at if run.started_at is None else run.started_at
         parent = bytes.fromhex(trace.traceparent[36:52])
         events = [self._event(note) for note in run.notes]
         self._record(f"branch {run.node.id}", run, run.trace, parent, start, now, attributes, error, events)
@@ -144,9 +147,10 @@ class Spans(Nobody):
         ids = parse(trace.traceparent, trace.tracestate) if trace.sampled else None
         if ids is None:
             return
+        winners = self._winners.pop(trace.traceparent, NOBODY)
         start, end = self._epoch + request.arrived, self._epoch + now
         if report is not None and report.aggregator_mode is not AggregatorMode.REMOTE:
-            self._merge(ids, report, start, end)
+            self._merge(ids, report, winners, start, end)
         code = refusal.code if refusal else Code.OK
         attributes: dict[str, Attribute] = {**self._served, "rpc.response.status_code": code.name}
         attributes["fanmesh.request_id"] = request.id
@@ -169,6 +173,12 @@ class Spans(Nobody):
             remote=True,
             error=error,
         )
+
+    def _remember(self, run: BranchRun, request: str) -> None:
+        """Keep which attempt the branch's answer came from until the merge is recorded, if it is not the first."""
+        winner = run.deciding or run.attempts[-1]
+        if winner is not run.attempts[0]:
+            self._winners.setdefault(request, {})[run.node.id] = winner.trace
 
     def _mark(self, flags: int) -> Mark:
         return Mark(self._recorder.new_span_id().to_bytes(8, "big"), flags)
@@ -200,13 +210,16 @@ class Spans(Nobody):
 
     def _event(self, note: Note) -> SpanEvent:
         """A decision of a policy: what it did or denied, and why."""
-        attributes: dict[str, Attribute] = {"fanmesh.policy.why": note.why}
-        if note.endpoint:
-            attributes["server.address"] = note.endpoint
-        return SpanEvent(note.what, self._epoch + note.at, attributes)
+        return SpanEvent(note.what, self._epoch + note.at, of_note(note))
 
-    def _merge(self, request: Ids, report: Report, start: int, end: int) -> None:
-        merged = (row.span_id for row in report.branches if row.merged and row.span_id)
+    def _merge(self, request: Ids, report: Report, winners: Mapping[str, Mark], start: int, end: int) -> None:
+        """As the aggregator's own span: linked to the attempts whose answers are in the result."""
+        links = []
+        for row in report.branches:
+            if row.merged and row.span_id and row.state is not S.DEFAULTED:  # a default came from no attempt
+                mark = winners.get(row.branch)
+                span_id = int(row.span_id, 16) if mark is None else int.from_bytes(mark.span_id, "big")
+                links.append(request._replace(span_id=span_id))
         self._recorder.record(
             "aggregate",
             SpanKind.INTERNAL,
@@ -214,8 +227,8 @@ class Spans(Nobody):
             request.span_id,
             start,
             end,
-            {"fanmesh.plan": report.plan, "fanmesh.completed_by": report.completed_by.name},
-            links=[request._replace(span_id=int(span_id, 16)) for span_id in merged],
+            of_merge(report),
+            links=links,
         )
 
 

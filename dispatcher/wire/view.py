@@ -2,6 +2,9 @@
 
 A snapshot has a one-slot mailbox: a reader that is slow, or wants a pause between two, gets the newest and never a queue of
 old ones. Branch events are few (two per branch) and are kept in order.
+
+Deltas are seen as snapshots are, and become deltas only when they are sent (`deltas`). A queue of deltas would have to be
+bounded, conflated and reset; the difference to what this caller was sent last is always one, however long it did not look.
 """
 
 from __future__ import annotations
@@ -9,13 +12,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from typing import Protocol
 
-from dispatcher.flow.ports import Clock
+from dispatcher.flow.ports import AggregationSession, Clock, Deliver, Engine
 from dispatcher.model.request import Refusal
 from fanmesh.model.coverage import Coverage
 from fanmesh.model.report import BranchReport
-from fanmesh.model.states import EmitMode
+from fanmesh.model.states import AggregatorMode, EmitMode
 from fanmesh.model.times import seconds
 from fanmesh.model.values import Value
 
@@ -36,15 +40,38 @@ class View:
 
     def __init__(self, emit: EmitMode, min_interval: int, clock: Clock) -> None:
         self._emit = emit
+        self._whole = emit in {EmitMode.SNAPSHOT, EmitMode.DELTA}
         self._min_interval = min_interval
         self._clock = clock
         self._read: Callable[[], tuple[Value, Coverage]] | None = None
         self._rows: deque[tuple[BranchReport, Coverage]] = deque()
         self._changed = asyncio.Event()
+        self._session: AggregationSession | None = None
+
+    @property
+    def wants(self) -> EmitMode:
+        """What the request has to ask of its merge: deltas are made here, out of snapshots."""
+        return EmitMode.SNAPSHOT if self._whole else self._emit
+
+    @property
+    def mode(self) -> AggregatorMode:
+        """Where the merge runs now, of a request that runs on `engine`."""
+        return AggregatorMode.EMBEDDED if self._session is None else self._session.mode
+
+    def engine(self, engine: Engine) -> Engine:
+        """The engine to run the request on: the same one. Of its session a view of deltas has to know where it merges."""
+        if self._emit is not EmitMode.DELTA:
+            return engine
+
+        def aggregate(deliver: Deliver, end: int) -> AggregationSession:
+            session = self._session = engine.aggregate(deliver, end)
+            return session
+
+        return replace(engine, aggregate=aggregate)
 
     def update(self, read: Callable[[], tuple[Value, Coverage]]) -> None:
         """The result so far has changed."""
-        if self._emit is EmitMode.SNAPSHOT:
+        if self._whole:
             self._read = read
             self._changed.set()
 

@@ -24,7 +24,7 @@ async def within(attempt: Attempt, call: Coroutine[Any, Any, Outcome], clock: Cl
 
     def fire() -> None:
         nonlocal fired
-        fired = True
+        fired = attempt.stopped = True
         task.cancel()
 
     timer = clock.call_at(attempt.deadline, fire)

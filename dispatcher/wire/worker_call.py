@@ -192,10 +192,13 @@ def metadata_of(attempt: Attempt) -> Metadata:
     request = run.request
     if kind is AttemptKind.FIRST and request.inherited is not kind:
         kind = request.inherited  # ours is part of somebody's further attempt: who is called should know
-    headers = request.headers
+    headers: tuple[tuple[str, str | bytes], ...] = request.headers
     if kind is AttemptKind.HEDGE and request.critical:
         headers = tuple(SHEDDABLE if header[0] == SHEDDABLE[0] else header for header in headers)
-    headers = headers + _headers(run.node.worker.name, kind) + attempt.metadata
+    worker = run.node.worker
+    headers = headers + _headers(worker.name, kind) + attempt.metadata
+    if worker.metadata and request.metadata:
+        headers += tuple([header for header in request.metadata if header[0] in worker.metadata])
     return (*headers, ("grpc-previous-rpc-attempts", str(attempt.number))) if attempt.number else headers
 
 

@@ -14,14 +14,18 @@ from fanmesh.cli.ends import Exit, Output, Stop
 from fanmesh.cli.say import document
 from fanmesh.cli.tying import Tied, tie
 from fanmesh.runtime import logs
+from fanmesh.runtime.functions import FunctionError
 
 
-def aggregate(*, listen: str = LISTEN, drain: str = "20s", tied: Tied = False, output: Output = "text") -> int:
+def aggregate(
+    *, listen: str = LISTEN, drain: str = "20s", function: tuple[str, ...] = (), tied: Tied = False, output: Output = "text"
+) -> int:
     """Serve until SIGTERM or Ctrl-C.
 
     Args:
         listen: host:port; port 0 is any free one.
         drain: How long running requests may go on after SIGTERM.
+        function: module:function that `custom` merges may call here; may be repeated.
         tied: End when stdin does.
         output: Text, or one JSON document.
     """
@@ -39,7 +43,9 @@ def aggregate(*, listen: str = LISTEN, drain: str = "20s", tied: Tied = False, o
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(Settings(listen=listen, drain=span(drain, "--drain")), ready))
+            runner.run(serve(Settings(listen=listen, drain=span(drain, "--drain"), functions=function), ready))
+    except FunctionError as error:
+        raise Stop(str(error), "start where the module is, or put its directory on PYTHONPATH", Exit.USAGE) from error
     except OSError as error:
         raise Stop(f"cannot listen on {listen}: {error}", "another process may have it; choose another port") from error
     return Exit.OK

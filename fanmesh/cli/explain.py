@@ -6,6 +6,7 @@ import asyncio
 import io
 from dataclasses import replace
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated, Final
 
 from cyclopts import Parameter
@@ -93,9 +94,20 @@ def _print(told: ExplainResponse) -> None:
     for node in told.nodes:
         if node.condition:
             print(f"  {node.branch} if {node.condition}"[: width()])
-    if layers := {" → ".join(node.layers) for node in told.nodes}:
-        print("\n".join(f"each call: {text}" for text in sorted(layers)))
-    print(f"\n{timeline(told)}")
+    print(layers(told), timeline(told), sep="\n")
+
+
+def layers(told: ExplainResponse) -> str:
+    """What the calls pass through, once for all branches whose calls pass through the same; a layer a line."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for node in told.nodes:
+        alike.setdefault(tuple(node.layers), []).append(node.branch)
+    lines = []
+    for passed, branches in alike.items():
+        whose = "each call" if len(alike) == 1 else ", ".join(branches)
+        lines.append(f"{whose}:"[: width()])
+        lines += (line for layer in passed for line in wrap(layer, width(), initial_indent="  → ", subsequent_indent="      "))
+    return "\n".join([*lines, ""])
 
 
 def _completion(told: ExplainResponse) -> str:

@@ -68,8 +68,8 @@ class Fault(Exception):  # noqa: N818  (a noun of the domain, not only an except
     """One failure of one call.
 
     `retry_after` is the worker's pushback in milliseconds: None = none given, negative = do not retry. `retryable` says that
-    another attempt may end otherwise; whether one is made is the attempt policy's business. `probe` marks the outcome of a
-    breaker's probe. `sent` is False only if the request certainly never left this process.
+    another attempt may end otherwise; whether one is made is the attempt policy's business. `sent` is False only if the
+    request certainly never left this process.
     """
 
     kind: FaultKind
@@ -79,7 +79,6 @@ class Fault(Exception):  # noqa: N818  (a noun of the domain, not only an except
     sent: bool = True
     retryable: bool = False
     retry_after: int | None = None
-    probe: bool = False
 
     def __post_init__(self) -> None:
         """Give the exception its arguments, for tracebacks and pickling."""

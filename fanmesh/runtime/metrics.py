@@ -45,6 +45,9 @@ class Families(Collector):
                 raise ValueError(f"there is a metric {family.about.name} already")
             self._families.append(family)
 
+    def __iter__(self) -> Iterator[Family]:
+        return iter(self._families)
+
     def collect(self) -> Iterator[Metric]:
         """The snapshot."""
         for family in self._families:

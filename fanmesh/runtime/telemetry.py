@@ -58,12 +58,18 @@ def start(service: str, version: str = "") -> Recorder:
     return SdkRecorder(provider(service, version), BatchSpanProcessor(exporter), exporter)
 
 
+def resource(service: str, version: str = "") -> Resource:
+    """Who speaks: OTEL_SERVICE_NAME (default `service`) and OTEL_RESOURCE_ATTRIBUTES."""
+    made = Resource.create({SERVICE_VERSION: version} if version else None)
+    if str(made.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        made = made.merge(Resource({SERVICE_NAME: service}))
+    return made
+
+
 def provider(service: str, version: str = "") -> TracerProvider:
     """The SDK's tracer provider. Not made global: whoever embeds Fanmesh may have one."""
-    resource = Resource.create({SERVICE_VERSION: version} if version else None)
-    if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
-        resource = resource.merge(Resource({SERVICE_NAME: service}))
-    return TracerProvider(resource=resource, span_limits=SpanLimits(max_links=MAX_LINKS), shutdown_on_exit=False)
+    limits = SpanLimits(max_links=MAX_LINKS)
+    return TracerProvider(resource=resource(service, version), span_limits=limits, shutdown_on_exit=False)
 
 
 class SdkRecorder:

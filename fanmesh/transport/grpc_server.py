@@ -19,6 +19,8 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from fanmesh.model.fault import Code
+from fanmesh.model.times import SECOND
+from fanmesh.runtime.clock import sleep
 from fanmesh.transport import status
 from fanmesh.transport.port import DuplexHandler, Metadata, Routes, ServerOptions, StatusError, StreamHandler, UnaryHandler
 
@@ -181,6 +183,7 @@ class GrpcServer:
                 # Callers ping every 10 s while a call runs; the core's default takes more than one in 5 min for an attack.
                 ("grpc.http2.min_ping_interval_without_data_ms", 5000),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+                *([("grpc.max_connection_age_ms", int(age * 1000))] if (age := options.connection_age) is not None else []),
             ]
         )
         self._server.add_generic_rpc_handlers((_Table(routes, self._running),))
@@ -206,9 +209,14 @@ class GrpcServer:
         """What health says of `service`."""
         await self._health.set(service, _SERVING if serving else _NOT_SERVING)
 
-    async def stop(self, grace: float = 0.0) -> None:
-        """Say NOT_SERVING, take no new calls, let the running ones end for up to `grace` seconds, cancel the rest."""
+    async def stop(self, grace: float = 0.0, announce: float = 0.0) -> None:
+        """Say NOT_SERVING, `announce` seconds later take no new calls, let those that run end for `grace`, cancel the rest.
+
+        The core ends a call CANCELLED that reaches it after it was told to stop and before the caller has heard of that. Only
+        callers that have gone by then are spared, and `announce` is the time that they have for it.
+        """
         await self._health.enter_graceful_shutdown()
+        await sleep(round(announce * SECOND))
         if grace > 0:
             # grpc would wait for health watchers too, which stay as long as there is a server.
             stopping = asyncio.ensure_future(self._server.stop(grace))

@@ -221,10 +221,15 @@ class ChannelOptions:
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How a server behaves. Sizes in bytes. `reuse_port` lets several processes share one port."""
+    """How a server behaves. Sizes in bytes. `reuse_port` lets several processes share one port.
+
+    `connection_age`: seconds after which a connection takes no new calls and is closed when its last one has ended (±10 %, so
+    that not all are closed at once); None = never.
+    """
 
     receive_limit: int = 16 * MIB
     reuse_port: bool = False
+    connection_age: float | None = None
 
 
 class Server(Protocol):
@@ -240,8 +245,8 @@ class Server(Protocol):
         """What health says of `service`; the empty name is the whole server."""
         ...
 
-    async def stop(self, grace: float = 0.0) -> None:
-        """Say NOT_SERVING, take no new calls, let the running ones end for up to `grace` seconds, cancel the rest."""
+    async def stop(self, grace: float = 0.0, announce: float = 0.0) -> None:
+        """Say NOT_SERVING, `announce` seconds later take no new calls, let those that run end for `grace`, cancel the rest."""
         ...
 
 

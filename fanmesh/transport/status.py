@@ -6,10 +6,10 @@ Twenty lines instead of grpcio-status, which takes a grpc call object and so can
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, QuotaFailure, ResourceInfo
 from google.rpc.status_pb2 import Status
 
 from fanmesh.model.fault import Code
@@ -20,6 +20,11 @@ PUSHBACK: Final = "grpc-retry-pushback-ms"
 DOMAIN: Final = "fanmesh"
 MESSAGE_LIMIT: Final = 1024
 """Characters of a status message. It is sent twice, and trailers above 8 KB replace the status by one that says so."""
+
+KINDS: Final[Mapping[str, type[Message]]] = {
+    f"google.rpc.{kind.__name__}": kind for kind in (BadRequest, ErrorInfo, PreconditionFailure, QuotaFailure, ResourceInfo)
+}
+"""Details that are told in words."""
 
 M = TypeVar("M", bound=Message)
 
@@ -74,6 +79,36 @@ def find(rich: Status | None, kind: type[M]) -> M | None:
                 return None
             return out
     return None
+
+
+def details_of(metadata: Metadata) -> str:
+    """What the details of a rich status say, in one line: those that many services use in words, others by their type."""
+    rich = read(metadata)
+    told = [] if rich is None else [_detail(detail) for detail in rich.details]
+    return clip("; ".join(filter(None, told)), MESSAGE_LIMIT // 2)
+
+
+def _detail(detail: Any) -> str:
+    name = detail.type_url.rpartition("/")[2]
+    kind = KINDS.get(name)
+    inner = kind() if kind is not None else None
+    try:
+        if inner is None or not detail.Unpack(inner):
+            return str(name)
+    except DecodeError:
+        return str(name)
+    match inner:
+        case ErrorInfo():
+            more = ", ".join(f"{key}={value}" for key, value in sorted(inner.metadata.items()))
+            return f"{inner.reason} of {inner.domain}" + (f": {more}" if more else "")
+        case BadRequest():
+            return "; ".join(f"{one.field}: {one.description}" for one in inner.field_violations)
+        case QuotaFailure() | PreconditionFailure():
+            return "; ".join(f"{one.subject}: {one.description}" for one in inner.violations)
+        case ResourceInfo():
+            return f"{inner.resource_type} {inner.resource_name}: {inner.description}"
+        case _:
+            return str(name)
 
 
 def pushback(metadata: Metadata) -> int | None:

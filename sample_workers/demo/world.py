@@ -101,6 +101,7 @@ class World:
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.endpoint,
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": self.collector.endpoint,
             "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "none",  # the collector that is played here takes traces only
             "OTEL_TRACES_SAMPLER": "parentbased_always_on",
             "OTEL_SDK_DISABLED": "false",
             "OTEL_BSP_SCHEDULE_DELAY": "100",

@@ -132,7 +132,7 @@ def _happenings(case: Case, plan: Plan, node: Node, request: Request, deadlines:
         return entries
     kept = streamed and (end.state is S.SUCCEEDED or end.reason is R.STREAM_BROKEN)
     answer = value if end.state is S.SUCCEEDED and not streamed else None
-    return [*entries, (end.at, End(node.id, 0, end.state, end.reason, answer, kept))]
+    return [*entries, (end.at, End(node.id, 0, end.state, end.reason, answer, kept, end.sure))]
 
 
 # ---------------------------------------------------------------- (b) the whole stack on virtual time

@@ -1,6 +1,7 @@
 """What a case's worker does, three times: as a log's entries, as a script of the Lab, and as a real worker.
 
 {after: 1, ends: VALUE}              answers      {after: 1, fails: CODE}      fails
+{after: 1, ends: VALUE, sure: 0.5}   answers and reports its confidence
 {after: 1, rubbish: true}            cannot be read   {after: 1, oversize: true}   is over the limit
 {hangs: true}  {dead: true}          never answers; nobody listens
 {every: 1, parts: [VALUE, …], replace: true, then: {fails: CODE} | {hangs: true} | {oversize: true}}
@@ -39,6 +40,7 @@ class Plain(NamedTuple):
     reason: BranchReason
     value: Value = None
     parts: tuple[tuple[int, Value], ...] = ()
+    sure: float | None = None
 
 
 def plain_ending(doing: Doing, tick: int) -> Plain:
@@ -53,7 +55,7 @@ def plain_ending(doing: Doing, tick: int) -> Plain:
     at = doing.get("after", 0) * tick
     match doing:
         case {"ends": value}:
-            return Plain(at, S.SUCCEEDED, R.NONE, value)
+            return Plain(at, S.SUCCEEDED, R.NONE, value, sure=doing.get("sure"))
         case {"hangs": True}:
             return Plain(None, S.SUCCEEDED, R.NONE)
         case {"rubbish": True}:
@@ -71,7 +73,7 @@ def lab_script(doing: Doing, tick: int) -> Script:
     async def last(doing: Doing, sent: int) -> Outcome:
         match doing:
             case {"ends": value}:
-                return Success(value)
+                return Success(value, doing.get("sure"))
             case {"hangs": True}:
                 await asyncio.get_running_loop().create_future()
             case {"rubbish": True}:
@@ -118,6 +120,7 @@ def real_workers(tick: int) -> tuple[Worker[Any], Worker[Any]]:
     async def once(ctx: Context) -> Any:
         doing = told(ctx.attributes["script"], ctx.branch)
         await pause(doing.get("after", 0), tick)
+        ctx.report(confidence=doing.get("sure"))
         return await finish(doing)
 
     @worker("parts")

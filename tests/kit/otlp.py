@@ -1,4 +1,4 @@
-"""A real OTLP receiver for tests: rotel takes spans over OTLP/gRPC, and hands them on, over OTLP again, to where a test reads.
+"""A real OTLP receiver for tests: rotel takes spans and metrics over OTLP/gRPC and hands them on, over OTLP again, to the test.
 
     system under test ──OTLP/gRPC──▶ rotel (its own process) ──OTLP/gRPC──▶ Sink (in the test)
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
@@ -19,8 +19,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.kit.waiting import until
@@ -47,12 +49,21 @@ class SpanData:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """One push of one process: its resource, and its metrics by name."""
+
+    resource: dict[str, Any]
+    metrics: dict[str, Metric]
+
+
 class Receiver:
     """`with Receiver(tmp_path) as receiver:`; point OTEL_EXPORTER_OTLP_ENDPOINT at `receiver.endpoint`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._sink = Sink()
+        self._metrics = MetricsSink()
         self._agent: subprocess.Popen[bytes] | None = None
         self._server = grpc.server(ThreadPoolExecutor(max_workers=2))
         self.endpoint = ""
@@ -60,6 +71,7 @@ class Receiver:
     def start(self) -> None:
         """Start both, and return when rotel accepts connections."""
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self._sink, self._server)  # type: ignore[no-untyped-call]  # generated
+        metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(self._metrics, self._server)  # type: ignore[no-untyped-call]
         sink = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         ours, http = free_port(), free_port()
@@ -82,6 +94,10 @@ class Receiver:
     def spans(self, at_least: int = 0, within: float = 15.0) -> list[SpanData]:
         """All spans so far; waits until there are `at_least` that many, AssertionError if they do not come."""
         return self._sink.wait(at_least, within)
+
+    def pushes(self, enough: Callable[[list[Pushed]], bool] = bool, within: float = 15.0) -> list[Pushed]:
+        """All pushes of metrics so far; waits until they are `enough`, AssertionError if they do not come."""
+        return self._metrics.wait(enough, within)
 
     def stop(self) -> None:
         """End rotel, which first hands on what it still holds, then the sink."""
@@ -138,6 +154,39 @@ class Sink(trace_service_pb2_grpc.TraceServiceServicer):
             enough = self._changed.wait_for(lambda: len(self._spans) >= at_least, within)
             assert enough, f"{len(self._spans)} of {at_least} spans came within {within} s"
             return list(self._spans)
+
+
+class MetricsSink(metrics_service_pb2_grpc.MetricsServiceServicer):
+    """Keeps the metrics."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._pushes: list[Pushed] = []
+
+    def Export(  # noqa: N802  (the RPC's name)
+        self,
+        request: metrics_service_pb2.ExportMetricsServiceRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> metrics_service_pb2.ExportMetricsServiceResponse:
+        """Take a batch."""
+        batch = [
+            Pushed(
+                attributes_of(resource.resource.attributes),
+                {metric.name: metric for scope in resource.scope_metrics for metric in scope.metrics},
+            )
+            for resource in request.resource_metrics
+        ]
+        with self._changed:
+            self._pushes += batch
+            self._changed.notify_all()
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
+    def wait(self, enough: Callable[[list[Pushed]], bool], within: float) -> list[Pushed]:
+        """A copy, once they are enough."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: enough(self._pushes), within)
+            assert came, f"of metrics only {len(self._pushes)} pushes came within {within} s"
+            return list(self._pushes)
 
 
 def span_of(span: Span, service: str) -> SpanData:

@@ -97,7 +97,7 @@ REFUSED: list[tuple[str, Callable[[], list[bytes]], str, str]] = [
     ("ended early", log, "", "the log ended before the request was complete"),
     ("not built", unsupported, "start.completion.until[1].predicate", "is not supported"),
     ("delta", lambda: [encode_event(story(emit=EmitMode.DELTA).log[0])], "start.emit", "DELTA is not supported"),
-    ("options", lambda: [encode_event(merging("rrf"))], "", "no merge 'rrf'"),
+    ("options", lambda: [encode_event(merging("synthesize"))], "", "no merge 'synthesize'"),
 ]
 
 

@@ -35,7 +35,7 @@ async def streaming() -> Hanging:
 async def mesh(hanging: Hanging, streaming: Hanging) -> AsyncIterator[Mesh]:
     """A plan whose budget no test waits for: whatever ends here does not end by its own deadline."""
     workers = {"a": hanging.worker, "b": streaming.worker, "echo": echo}
-    async with running(workers, {"p": plan("a", "b", "echo", budget="60s")}) as mesh:
+    async with running(workers, {"p": plan("a", "b", "echo", budget="60s", merge_reserve="200ms")}) as mesh:
         yield mesh
 
 

@@ -19,7 +19,6 @@ from tests.kit.roles import Hanging
 
 pytestmark = pytest.mark.asyncio
 
-DELTA = dispatcher_pb2.DispatchStreamRequest(request=ask(), emit=3)  # type: ignore[arg-type]  # a number
 NAN = math.nan
 
 
@@ -154,7 +153,6 @@ async def test_refused_on_a_stream(mesh: Mesh, hanging: Hanging, name: str) -> N
     ("request_", "says", "field_"),
     [
         (b"\xff\xff", "not a fanmesh.v1.DispatchStreamRequest", "request"),
-        (DELTA.SerializeToString(), "EMIT_MODE_DELTA is not supported", "emit"),
         (dispatcher_pb2.DispatchStreamRequest(request=ask(), emit=77).SerializeToString(), "77 is no EmitMode", "emit"),  # type: ignore[arg-type]  # a number
         (
             dispatcher_pb2.DispatchStreamRequest(request=ask(), min_interval={"seconds": -1}).SerializeToString(),
@@ -162,10 +160,10 @@ async def test_refused_on_a_stream(mesh: Mesh, hanging: Hanging, name: str) -> N
             "min_interval",
         ),
     ],
-    ids=["not a message", "delta", "unknown emit mode", "negative interval"],
+    ids=["not a message", "unknown emit mode", "negative interval"],
 )
 async def test_refused_fields_of_a_stream(mesh: Mesh, request_: bytes, says: str, field_: str) -> None:
-    """What only a stream has is refused by name as well, the emit mode that is not built among it."""
+    """What only a stream has is refused by name as well, an emit mode that is not known among it."""
     heard = await mesh.stream(request_)
     check(heard, Case(request_, says, field_))
 

@@ -2,7 +2,8 @@
 
 Found by looking, not by a list, so that a new merge is one new file. A file says three things: KIND, its name in the
 configuration; SCHEMA, the JSON Schema of its options; and `prepare(options, branches)`, which returns its Strategy or raises
-MergeError with the path inside the options and what would be right there.
+MergeError with the path inside the options and what would be right there. One that says TAKES_FUNCTION is also given the
+function of the spec, or None.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ __all__ = ["Merge", "MergeError", "MergeInput", "Merged", "Strategy", "compile_m
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    prepare: Callable[[JsonValue, Sequence[str]], Strategy]
+    prepare: Callable[..., Strategy]
     schema: dict[str, JsonValue]
+    takes_function: bool
 
 
 @cache
 def _catalogue() -> dict[str, _Kind]:
     modules = (import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__))
-    return {module.KIND: _Kind(module.prepare, module.SCHEMA) for module in modules}
+    return {module.KIND: _Kind(module.prepare, module.SCHEMA, getattr(module, "TAKES_FUNCTION", False)) for module in modules}
 
 
 _MEMO_SIZE: Final = 256
@@ -45,12 +47,16 @@ def compile_merge(spec: MergeSpec, branches: Sequence[str]) -> Merge:
     plan asks for the same one.
     """
     order = tuple(branches)
-    key = spec.kind, None if spec.options is None else canonical(spec.options), order
+    key = spec.kind, None if spec.options is None else canonical(spec.options), order, spec.function
     merge = _memo.get(key)
     if merge is None:
         kinds = _catalogue()
-        kind = one_of(spec.kind, tuple(kinds), "merge", ())
-        merge = Merge(kind, kinds[kind].prepare(spec.options, order), {branch: at for at, branch in enumerate(order)})
+        name = one_of(spec.kind, tuple(kinds), "merge", ())
+        kind = kinds[name]
+        strategy = (
+            kind.prepare(spec.options, order, spec.function) if kind.takes_function else kind.prepare(spec.options, order)
+        )
+        merge = Merge(name, strategy, {branch: at for at, branch in enumerate(order)})
         if len(_memo) >= _MEMO_SIZE:
             _memo.clear()
         _memo[key] = merge
@@ -60,7 +66,7 @@ def compile_merge(spec: MergeSpec, branches: Sequence[str]) -> Merge:
 def merge_schema() -> dict[str, JsonValue]:
     """JSON Schema of the `merge:` key: a name, or one name with its options."""
     kinds = _catalogue()
-    by_name: JsonValue = {"type": "string", "enum": list(kinds)}
+    by_name: JsonValue = {"type": "string", "enum": [name for name, kind in kinds.items() if "required" not in kind.schema]}
     with_options: JsonValue = {
         "type": "object",
         "properties": {name: kind.schema for name, kind in kinds.items()},

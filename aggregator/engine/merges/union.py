@@ -12,6 +12,7 @@ from typing import Final
 
 from aggregator.engine.jsons import canonical, copied
 from aggregator.engine.merging import Merged, MergeError, MergeInput, Strategy, lists_only
+from aggregator.engine.options import dotted
 from aggregator.engine.rules import differ
 from fanmesh.model.merge import Conflict
 from fanmesh.model.values import JsonValue
@@ -20,7 +21,7 @@ KIND: Final = "union"
 SCHEMA: Final[dict[str, JsonValue]] = {
     "description": "Lists joined in plan order, each item once; `key` is the dotted path of what makes items the same.",
     "type": ["object", "null"],
-    "properties": {"key": {"type": "string", "minLength": 1}},
+    "properties": {"key": dotted("The field that makes items the same; the whole item if not given.")},
     "additionalProperties": False,
 }
 
@@ -32,10 +33,10 @@ def prepare(options: JsonValue, _branches: Sequence[str]) -> Strategy:
     for name in options or {}:
         if name != "key":
             raise MergeError((name,), "no such option; there is key")
-    dotted = (options or {}).get("key")
-    if dotted is not None and (not isinstance(dotted, str) or not all(dotted.split("."))):
+    given = (options or {}).get("key")
+    if given is not None and (not isinstance(given, str) or not all(given.split("."))):
         raise MergeError(("key",), "expected a dotted path, like hit.id")
-    path = tuple(dotted.split(".")) if dotted else ()
+    path = tuple(given.split(".")) if given else ()
     return Strategy(lambda inputs: _combine(inputs, path), lists_only)
 
 

@@ -47,6 +47,7 @@ class Branch:
         self.arrived = self.ended_at = self.deadline = 0
         self.own_timer = False
         self.ticket: Ticket | None = None
+        self.known: tuple[AttemptKind, Denied | None] = FIRST, None
         self.plan: Attempts
 
     # ------------------------------------------------------------------ the door
@@ -106,6 +107,7 @@ class Branch:
         while self.over is None:
             match self.plan.decide(self.world.now):
                 case Finish(outcome, number):
+                    self.tell()
                     self.won = number
                     if isinstance(outcome, Success) and self.flights[number].kind is HEDGE:
                         self.count("hedge_won", "")
@@ -124,8 +126,7 @@ class Branch:
         beside = bool(self.plan.flying)
         if kind is not FIRST and (denied := self.unpaid(kind, beside=beside)) is not None:
             self.plan.denied(kind, denied)
-            self.count(f"{kind.name.lower()}_denied", denied.value)
-            self.notes.append(f"{kind.name.lower()}_denied {denied.value}")
+            self.tell()
             return
         number = self.plan.launched(kind, now)
         takes_a_place = beside and worker.limit.in_flight is not None
@@ -141,10 +142,18 @@ class Branch:
             if takes_a_place:
                 self.give_back()
             self.plan.refused(number, kind, picked)
+            self.known = self.plan.missed, self.plan.why
             return
         if takes_a_place:
             self.places_taken.add(number)
         self.leave(number, kind, picked, len(tried))
+
+    def tell(self) -> None:
+        """Why a further attempt was not made, once."""
+        known, self.known = self.known, (self.plan.missed, self.plan.why)
+        if self.plan.why is not None and known != self.known:
+            self.count(f"{self.plan.missed.name.lower()}_denied", self.plan.why.value)
+            self.notes.append(f"{self.plan.missed.name.lower()}_denied {self.plan.why.value}")
 
     def unpaid(self, kind: AttemptKind, *, beside: bool) -> Denied | None:
         """Why a further attempt may not be made; otherwise it has been paid for."""
@@ -223,8 +232,11 @@ class Branch:
         else:
             after = delay_of(policy.hedge, book.latencies, now) if elsewhere else Denied.NO_OTHER_ENDPOINT
         if isinstance(after, Denied):
-            self.plan.no_hedge(after)
+            self.plan.denied(HEDGE, after)
             self.count("hedge_denied", after.value)
+            self.known = self.plan.missed, self.plan.why
+            if after is not Denied.NO_OTHER_ENDPOINT:
+                self.notes.append(f"hedge_denied {after.value}")
         else:
             self.plan.hedge_in(after, now)
 
@@ -252,6 +264,7 @@ class Branch:
             self.give_back()
         self.plan.elsewhere = flight.elsewhere
         self.plan.ended(flight.number, outcome, self.world.now, self.world.case.chance, held=self.world.node.whole_only)
+        self.tell()
         self.step()
 
     def out_of_time(self, flight: Flight) -> None:

@@ -93,3 +93,16 @@ def test_values_share_nothing() -> None:
     assert (part, early, late) == ({"l": [{"x": 1}]}, {"l": [{"x": 1}]}, {"l": [{"x": 1}, 2]})
     early["l"][0]["x"] = 9  # type: ignore[index, call-overload]
     assert (part, stream.value()) == ({"l": [{"x": 1}]}, late)
+
+
+@pytest.mark.parametrize(
+    "parts", [("Hel", "lo"), ([1], [{"x": 2}]), ({"t": "a", "l": [[1]]}, {"t": "b", "l": []}), (BLOB,), (5,)]
+)
+def test_a_glance_is_the_value_and_leaves_it_as_it_is(parts: tuple[Value, ...]) -> None:
+    """Reading between parts, often and either way, changes nothing of what comes in the end."""
+    stream, untouched = Accumulator(), Accumulator()
+    for seq, part in enumerate(parts):
+        stream.add(0, seq, replace=False, value=part)
+        untouched.add(0, seq, replace=False, value=part)
+        assert stream.glance() == stream.value() == stream.glance()
+    assert stream.value() == untouched.value()

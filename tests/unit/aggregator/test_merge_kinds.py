@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from aggregator.engine import merges
 from aggregator.engine.merges import Merge, Merged, MergeError, MergeInput, compile_merge, merge_schema
 from fanmesh.model.merge import Conflict, MergeSpec
 from fanmesh.model.values import JsonValue, Opaque, Value
@@ -237,9 +239,9 @@ def test_nothing_to_merge(kind: str, empty: JsonValue) -> None:
             "deep_mrege",
             None,
             (),
-            "no merge 'deep_mrege', did you mean 'deep_merge'; there are collect, concat, deep_merge, first",
+            "no merge 'deep_mrege', did you mean 'deep_merge'; there are best_confidence, collect, concat,",
         ),
-        ("zzz", None, (), "no merge 'zzz'; there are collect"),
+        ("zzz", None, (), "no merge 'zzz'; there are best_confidence"),
         ("collect", {"x": 1}, (), "collect takes no options; write `merge: collect`"),
         ("first", [], (), "first takes no options"),
         ("overlay", 1, (), "overlay takes no options"),
@@ -285,7 +287,8 @@ def test_the_schema_lists_every_file_of_the_catalogue() -> None:
     """By name alone, or one name with its own options."""
     schema = merge_schema()
     by_name, with_options = schema["anyOf"]  # type: ignore[misc]
-    kinds = ["collect", "concat", "deep_merge", "first", "namespace", "overlay", "priority", "union"]
-    assert by_name == {"type": "string", "enum": kinds}
-    assert list(with_options["properties"]) == kinds
+    files = sorted(path.stem for path in Path(merges.__file__).parent.glob("[!_]*.py"))
+    assert list(with_options["properties"]) == files
+    assert by_name == {"type": "string", "enum": [name for name in files if name != "custom"]}
+    assert {"collect", "join_by_key", "vote"} < set(files)
     assert with_options["properties"]["union"]["properties"]["key"]["type"] == "string"

@@ -12,7 +12,7 @@ Wrong = Callable[..., list[Problem]]
 
 AT = {
     "": ["access", "cache", "include", "rollouts", "spend_limits", "tls", "triggers"],
-    "workers.phone": ["cache", "descriptors", "estimate", "fallback", "method", "price", "reflection"],
+    "workers.phone": ["cache", "estimate", "fallback", "price"],
     "plans.enrich": ["canary", "cascade", "on_branch_failure", "stages", "fallback"],
     "plans.enrich.budget": ["tokens", "usd"],
     "plans.enrich.branches.phone": ["allow_partial_input", "fallback", "for_each", "min_time"],

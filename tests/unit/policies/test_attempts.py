@@ -363,7 +363,7 @@ def test_nothing_is_hedged_once_all_is_over() -> None:
 def test_no_hedge() -> None:
     """A reason known beforehand: there is none, and the retry is not touched."""
     plan = first(hedge=10)
-    plan.no_hedge(D.COLD)
+    plan.denied(HEDGE, D.COLD)
     assert (plan.decide(20 * MS), plan.why) == (Wait(None), D.COLD)
     assert told(end(plan, 0, AGAIN, 20).decide(20 * MS)) == 45
 

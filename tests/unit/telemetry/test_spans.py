@@ -2,7 +2,7 @@ import pytest
 from opentelemetry.trace import SpanKind
 
 from dispatcher.layers.types import BranchRun
-from dispatcher.model.request import Refusal, Trace
+from dispatcher.model.request import Refusal, Tightening, Trace
 from dispatcher.wire.span_attributes import address_of
 from dispatcher.wire.spans import Spans, trace_of
 from fanmesh.model.coverage import Coverage, Degraded
@@ -184,6 +184,69 @@ def test_endings(state: BranchState, reason: BranchReason, fate: Fault | Success
     assert "secret" not in str(span)
 
 
+def test_a_decision_is_an_event_of_the_branch() -> None:
+    """What was decided, why, when and about whom; host and port are apart, as in the attributes of a call."""
+    recording = Recording()
+    run = run_of(request_of(sampled(recording)))
+    run.note("hedge", "slow", 7, "[::1]:50052")
+    run.note("retry_denied", "budget", 8)
+    play(recording, run, Success({}), state=S.SUCCEEDED)
+    (span,) = recording.spans
+    hedge, denied = span.events
+    assert (hedge.name, hedge.at - span.start) == ("hedge", 7)
+    assert hedge.attributes == {"fanmesh.policy.why": "slow", "server.address": "::1", "server.port": 50052}
+    assert (denied.name, denied.attributes) == ("retry_denied", {"fanmesh.policy.why": "budget"})
+
+
+def test_a_branch_that_was_refused_lasts_from_the_refusal() -> None:
+    """No event lies outside its span."""
+    recording = Recording()
+    run = run_of(request_of(sampled(recording)))
+    run.note("refused", "breaker", -5)
+    play(recording, run, state=S.REJECTED, reason=R.BREAKER_OPEN)
+    (span,) = recording.spans
+    assert (span.end - span.start, span.events[0].at, span.error) == (5, span.start, "REJECTED/BREAKER_OPEN")
+
+
+def test_an_answer_that_nobody_waited_for_has_not_won() -> None:
+    """As the report says."""
+    recording = Recording()
+    play(recording, run_of(request_of(sampled(recording))), Success({}), state=S.CANCELLED, reason=R.LATE)
+    (span,) = recording.spans
+    assert span.attributes["fanmesh.attempt.won"] is False
+
+
+def test_a_first_attempt_that_failed_keeps_its_code_when_the_branch_times_out() -> None:
+    """The span of both says what each of them came to: the call's code, the branch's state."""
+    recording = Recording()
+    fates = (Fault.unavailable("x"), None)
+    play(recording, run_of(request_of(sampled(recording))), *fates, state=S.TIMED_OUT, reason=R.HARD_TIMEOUT)
+    *_, span = recording.spans
+    assert span.attributes["rpc.response.status_code"] == "UNAVAILABLE"
+    assert (span.attributes["fanmesh.branch.state"], span.error) == ("TIMED_OUT", "TIMED_OUT/HARD_TIMEOUT")
+
+
+def test_what_the_caller_requires_is_required() -> None:
+    """The span says what held for this request, not only what the plan says."""
+    recording = Recording()
+    request = request_of(sampled(recording))
+    request.tightening = Tightening(required=frozenset({"geo"}))
+    play(recording, run_of(request), Success({}), state=S.SUCCEEDED)
+    (span,) = recording.spans
+    assert span.attributes["fanmesh.branch.required"] is True
+
+
+@pytest.mark.parametrize(("queued", "told"), [(2_500_000, 2.5), (999_999, None)])
+def test_a_wait_for_a_place_is_told(queued: int, told: float | None) -> None:
+    """A branch begins when it is sent, so time in the queue would otherwise be a gap without a name."""
+    recording = Recording()
+    run = run_of(request_of(sampled(recording)))
+    run.queued = queued
+    play(recording, run, Success({}), state=S.SUCCEEDED)
+    (span,) = recording.spans
+    assert span.attributes.get("fanmesh.branch.queued_ms") == told
+
+
 def test_a_branch_that_was_never_sent_has_a_span() -> None:
     """One span per branch, whatever happens; without a call it says nothing of one."""
     recording = Recording()
@@ -227,6 +290,7 @@ def a_report(mode: AggregatorMode = AggregatorMode.REMOTE) -> Report:
     rows = (
         BranchReport("geo", "geo", S.SUCCEEDED, merged=True, span_id=f"{7:016x}"),
         BranchReport("mail", "mail", S.FAILED, span_id=f"{8:016x}"),
+        BranchReport("ip", "ip", S.DEFAULTED, R.WORKER_ERROR, merged=True, span_id=f"{9:016x}"),
     )
     degraded = Degraded(error=True)
     return Report("r1", "p", CompletedBy.ALL, Coverage(0.5), rows, degraded, route="default", aggregator_mode=mode)
@@ -254,10 +318,45 @@ def test_the_request_is_the_callers_child() -> None:
 
 
 def test_a_merge_in_this_process_is_a_span_with_links() -> None:
-    """A trace reads the same in both modes: the merge is a child of the request and links to what it merged."""
+    """A trace reads the same in both modes: a child of the request, linked to what it merged; a default is no answer."""
     merge, request = request_span(a_report(AggregatorMode.EMBEDDED), None)
     assert (merge.name, merge.parent) == ("aggregate", request.ids.span_id)
     assert [link.span_id for link in merge.links] == [7]
+
+
+@pytest.mark.parametrize(("fates", "linked"), [((Success({}),), 2), ((Fault.internal(), Success({})), 3)])
+def test_a_merge_in_this_process_is_linked_to_the_attempt_that_won(fates: tuple[Fault | Success, ...], linked: int) -> None:
+    """As the aggregator's own span is: the first attempt is the branch's span, any other has its own. Nothing is kept."""
+    recording = Recording()
+    spans = Spans(recording, Clock())
+    run = run_of(request_of(sampled(recording)))
+    spans.branch_started(run)
+    for fate in fates:
+        attempt = attempt_of(run, 0, AttemptKind.RETRY if run.attempts else AttemptKind.FIRST)
+        spans.attempt_started(attempt)
+        spans.attempt_ended(ended(attempt, fate, 10))
+    spans.branch_ended(closed(run, S.SUCCEEDED))
+    row = BranchReport("geo", "geo", S.SUCCEEDED, merged=True, span_id=f"{2:016x}")
+    report = Report("r1", "p", CompletedBy.ALL, Coverage(1.0), (row,), aggregator_mode=AggregatorMode.EMBEDDED)
+    for asked in (linked, 2):
+        spans.request_ended(run.request, report, None, 25)
+        merge = recording.spans[-2]
+        assert (merge.name, [link.span_id for link in merge.links]) == ("aggregate", [asked])
+
+
+def test_a_branch_that_ends_after_its_request_is_not_remembered() -> None:
+    """The merge has been recorded; what is kept for it would be kept for ever."""
+    recording = Recording()
+    spans = Spans(recording, Clock())
+    run = run_of(request_of(sampled(recording)))
+    spans.branch_started(run)
+    for fate in (Fault.internal(), Success({})):
+        attempt = attempt_of(run, 0)
+        spans.attempt_started(attempt)
+        spans.attempt_ended(ended(attempt, fate, 10))
+    run.ended_at = 5
+    spans.branch_ended(closed(run, S.CANCELLED, R.SOFT_TIMEOUT))
+    assert spans._winners == {}
 
 
 @pytest.mark.parametrize(
