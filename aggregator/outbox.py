@@ -21,10 +21,8 @@ least 100 ms; a request that completes sooner needs none."""
 
 
 PACE: Final = 64 * 1024, 2 * MS
-"""For so many bytes of a snapshot the next one waits so long; after a small one none does.
-
-Making one, and reading it at the other end, takes the longer the larger it is: an aggregator that did so after every part of a
-long stream would do little else."""
+"""For so many bytes of a snapshot the next one waits so long; after a small one none does. Making one, and reading it at the
+other end, takes the longer the larger it is: without a pace, an aggregator would do little else during a long stream."""
 
 
 class Outbox:

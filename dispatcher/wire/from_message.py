@@ -1,7 +1,7 @@
 """A protobuf message of any type → values, by protobuf's own JSON mapping but for three things.
 
 Integers of 64 bits are integers and not texts, because expressions calculate with them; fields have their proto names; and NaN
-or an infinity is an error, because a value is JSON. So not `json_format.MessageToDict`, which also costs three times as much.
+or an infinity is an error, because a value is JSON. So not `json_format.MessageToDict`.
 Fields without presence are always there: `output.units` must not fail because it happens to be 0.
 """
 

@@ -26,11 +26,7 @@ Ask = Callable[[ServerReflectionRequest], Awaitable[ServerReflectionResponse]]
 
 
 class Unreflected(Exception):  # noqa: N818  (what the server is)
-    """The server does not say what it serves. The text says why; `final`: it says that there is nothing of that name."""
-
-    def __init__(self, why: str, *, final: bool = False) -> None:
-        super().__init__(why)
-        self.final = final
+    """The server does not say what it serves. The text says why."""
 
 
 async def describe(channel: Channel, symbol: str, timeout: float) -> bytes:  # noqa: ASYNC109  (gRPC's deadline: it travels)
@@ -73,7 +69,7 @@ async def _asked(call: Duplex, request: ServerReflectionRequest) -> ServerReflec
         raise Unreflected("the answer is no ServerReflectionResponse") from None
     if response.WhichOneof("message_response") == "error_response":
         told = response.error_response
-        raise Unreflected(told.error_message or f"code {told.error_code}", final=told.error_code == Code.NOT_FOUND)
+        raise Unreflected(told.error_message or f"code {told.error_code}")
     return response
 
 

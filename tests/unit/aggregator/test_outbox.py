@@ -61,6 +61,22 @@ def test_a_snapshot_has_one_slot_and_keeps_its_distance() -> None:
     assert taken(outbox, 110) == ["d"]
 
 
+def test_after_a_large_snapshot_the_next_one_waits() -> None:
+    """2 ms for each full 64 KiB, or `min_interval` if that is more; the last snapshot does not."""
+    outbox = Outbox()
+    for size, interval, wait in ((1000, 0, 0), (140_000, 0, 4 * MS), (140_000, 9 * MS, 9 * MS)):
+        now = outbox.due() or 0
+        outbox.min_interval = interval
+        outbox.put(snapshot("x" * size))
+        now = max(now, outbox.due() or 0)
+        assert len(taken(outbox, now)) == 1
+        outbox.put(snapshot("y"))
+        assert outbox.due() == now + wait
+    for effect in (VERDICT, RESULT):
+        outbox.put(effect)
+    assert taken(outbox, now) == ["y", VERDICT, RESULT]
+
+
 def test_the_result_is_last_and_closes() -> None:
     """The last snapshot does not wait for its interval, acknowledgements and wishes are left out, nothing follows."""
     outbox = Outbox()
