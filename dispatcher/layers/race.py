@@ -15,9 +15,10 @@ from dispatcher.layers.outcomes import outcome_of
 from dispatcher.layers.purse import Purse
 from dispatcher.layers.sides import Sides
 from dispatcher.layers.types import Attempt, BranchRun, Gate, Sink
+from dispatcher.model.deadlines import MIN_ATTEMPT
 from dispatcher.policies.attempts import Attempts, Denied, Finish, Launch, Wait
 from dispatcher.policies.books import WorkerBook
-from fanmesh.model.fault import Fault
+from fanmesh.model.fault import Fault, FaultKind
 from fanmesh.model.outcome import Outcome, Part
 from fanmesh.model.states import AttemptKind
 
@@ -128,12 +129,19 @@ class Race:
         return None
 
     def _tell(self, now: int) -> None:
-        """Say why a further attempt was not made, once."""
+        """Say why a further attempt was not made, once; not at the branch's own end, where flow's alarm may have been first."""
         plan = self._plan
-        if (why := plan.why) is not None and self._told != (plan.missed, why):
+        if (why := plan.why) is not None and self._told != (plan.missed, why) and not self._timed_out(now):
             self._told, what = (plan.missed, why), f"{plan.missed.name.lower()}_denied"
             self._book.count(what, why.value)
             self._run.note(what, why.value, now)
+
+    def _timed_out(self, now: int) -> bool:
+        """Whether the last attempt has had all the time of the branch, by the transport's clock."""
+        last = self._plan.last
+        fault = last.outcome if last is not None else None
+        late = isinstance(fault, Fault) and fault.kind is FaultKind.LOCAL_TIMEOUT
+        return late and self._run.deadline - now < MIN_ATTEMPT
 
     def _out(self) -> int:
         """How many calls are out, those that have lost included."""

@@ -162,7 +162,7 @@ async def stalled(count: Callable[[], int]) -> int:
 
 
 async def test_a_full_queue_stops_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An aggregator that takes nothing: the worker of an APPEND stream fills the buffers on its way, and then has to wait.
+    """An aggregator that takes nothing: the worker of an APPEND stream fills the buffers on its way, and then must wait.
 
     They are a queue of 1 MiB and those of two connections; what the log may hold is lifted, or it would end this first. Once
     the aggregator takes again, everything arrives.
@@ -181,19 +181,21 @@ async def test_a_full_queue_stops_the_worker(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(aggregator_session, "Backlog", partial(Backlog, log_limit=256 * MIB))
     socket = tmp_path / "aggregator.sock"
     aggregator = GrpcTransport().server(f"unix:{socket}", AggregatorService(OFF, Limits(log=256 * MIB)).routes())
-    await aggregator.start()
-    cable = Cable(socket)
-    server = {"limits": LIMITS, "aggregator": await cable.plug()}
-    with patience():
-        async with running({"w": hits}, {"p": plan("w", budget="100s", merge=TOP)}, server=server) as mesh:
-            cable.forth.clear()
-            call = asyncio.ensure_future(mesh.dispatch(ask()))
-            held = await stalled(lambda: sent)
-            assert not ended.is_set()
-            cable.forth.set()
-            heard = await call
-    await cable.unplug()
-    await aggregator.stop()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(aggregator.stop)
+        await aggregator.start()
+        cable = Cable(socket)
+        server = {"limits": LIMITS, "aggregator": await cable.plug()}
+        stack.push_async_callback(cable.unplug)
+        stack.enter_context(patience())
+        one = plan("w", budget="100s", merge=TOP)
+        mesh = await stack.enter_async_context(running({"w": hits}, {"p": one}, server=server))
+        cable.forth.clear()
+        call = asyncio.ensure_future(mesh.dispatch(ask()))
+        held = await stalled(lambda: sent)
+        assert not ended.is_set()
+        cable.forth.set()
+        heard = await call
     assert heard.report.aggregator_mode == AggregatorMode.REMOTE
     value: Any = to_value(heard.response.result)
     assert [item["key"] for item in value] == list(range(count - 1, count - 6, -1))
