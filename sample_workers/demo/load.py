@@ -59,9 +59,10 @@ def tries(answers: Iterable[Answer]) -> list[AttemptReport]:
     return [attempt for row in rows(answers) for attempt in row.attempts]
 
 
-def decided(answers: Iterable[Answer], what: str) -> int:
-    """How often a policy decided that."""
-    return sum(decision.what == what for row in rows(answers) for decision in row.decisions)
+def decided(answers: Iterable[Answer], what: str, why: str = "") -> int:
+    """How often a policy decided that; `why`: for that reason only."""
+    found = (decision for row in rows(answers) for decision in row.decisions if decision.what == what)
+    return sum(not why or decision.why == why for decision in found)
 
 
 def stood_in(answers: Sequence[Answer]) -> int:

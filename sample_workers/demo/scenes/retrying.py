@@ -37,5 +37,5 @@ async def play(world: World, stage: Stage) -> None:
     failed = sum(span.code == "UNAVAILABLE" for span in counted)
     stage.same("and failed", failed, sent)
     without = sum(len(row.attempts) < MOST for row in rows(answers))
-    stage.same("calls whose report says that a retry was denied", decided(answers, "retry_denied"), without)
+    stage.same("calls whose report says that the budget denied a retry", decided(answers, "retry_denied", "budget"), without)
     stage.same("partial answers, with tax_id's default in each", stood_in(answers), CALLS)
