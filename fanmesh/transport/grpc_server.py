@@ -19,7 +19,7 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from fanmesh.model.fault import Code
-from fanmesh.model.times import SECOND
+from fanmesh.model.times import MS, SECOND
 from fanmesh.runtime.clock import sleep
 from fanmesh.transport import status
 from fanmesh.transport.port import DuplexHandler, Metadata, Routes, ServerOptions, StatusError, StreamHandler, UnaryHandler
@@ -29,6 +29,10 @@ _log: Final = logging.getLogger(__name__)
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+TELL: Final = 50 * MS
+"""For those who watch health to be told NOT_SERVING, before a graceful stop cancels their calls."""
 
 
 class GrpcCall:
@@ -216,7 +220,8 @@ class GrpcServer:
         callers that have gone by then are spared, and `announce` is the time that they have for it.
         """
         await self._health.enter_graceful_shutdown()
-        await sleep(round(announce * SECOND))
+        least = TELL if grace > 0 else 0  # a server with nothing to do would cancel its watchers before they are told
+        await sleep(max(round(announce * SECOND), least))
         if grace > 0:
             # grpc would wait for health watchers too, which stay as long as there is a server.
             stopping = asyncio.ensure_future(self._server.stop(grace))
