@@ -24,5 +24,5 @@ def defect(bug: BaseException, task: asyncio.Task[Outcome] | None) -> Fault:
 
 
 def gave_up() -> Fault:
-    """A cancellation that nobody here has asked for."""
-    return Fault(FaultKind.CANCELLED, Code.CANCELLED, "the worker cancelled itself", origin=Origin.LOCAL)
+    """A cancellation that nobody here has asked for: the worker's error, as if it had said so over a wire."""
+    return Fault(FaultKind.WORKER_ERROR, Code.CANCELLED, "the worker cancelled itself", origin=Origin.LOCAL)

@@ -12,7 +12,7 @@ K, R, S = FaultKind, BranchReason, BranchState
 
 OF_FAULT: Final[dict[FaultKind, tuple[BranchState, BranchReason]]] = {
     K.WORKER_ERROR: (S.FAILED, R.WORKER_ERROR),
-    K.CANCELLED: (S.FAILED, R.WORKER_ERROR),  # the worker gave up by itself: our own cancellations never reach this table
+    K.CANCELLED: (S.FAILED, R.WORKER_ERROR),  # of one attempt; a branch that we cancel has its own endings
     K.INVALID_RESPONSE: (S.FAILED, R.INVALID_RESPONSE),
     K.TOO_LARGE: (S.FAILED, R.TOO_LARGE),
     K.STREAM_BROKEN: (S.FAILED, R.STREAM_BROKEN),

@@ -40,11 +40,12 @@ class BudgetRule:
 class Retry:
     """`max_attempts` counts the first one. `per_try_timeout` None: an attempt may take all the time that the branch has.
 
+    `codes`: CANCELLED is among them because a gRPC server that ends says it to calls that reach it too late (decision 0016).
     `on_timeout`: an attempt whose own time ran out may be followed by another (of a worker that may be called twice).
     """
 
     max_attempts: int = 3
-    codes: frozenset[Code] = frozenset({Code.UNAVAILABLE})
+    codes: frozenset[Code] = frozenset({Code.CANCELLED, Code.UNAVAILABLE})
     on_timeout: bool = True
     per_try_timeout: int | None = None
     backoff: Backoff = Backoff()

@@ -39,6 +39,10 @@ OF_THE_REQUEST: Final = frozenset(
 """Codes that say something of the request and not of who answered. Source: gRPC A6 (fatal statuses), Linkerd's load biaser."""
 
 
+OURS: Final = frozenset({FaultKind.CANCELLED, FaultKind.NO_TIME})
+"""Kinds with which we end a call ourselves: nobody waits for it any more, so nobody waits for another one."""
+
+
 def never_sent(fault: Fault) -> bool:
     """Whether nobody can have seen the call: the one fault after which even a write may be tried again."""
     return not fault.sent and fault.code is Code.UNAVAILABLE
@@ -49,7 +53,7 @@ def worth(fault: Fault, retry: Retry | None, *, repeatable: bool) -> Worth:
     code = fault.code
     if fault.kind is FaultKind.TOO_LARGE:
         return Worth.FATAL
-    if retry is None or fault.kind is FaultKind.NO_TIME or (fault.retry_after is not None and fault.retry_after < 0):
+    if retry is None or fault.kind in OURS or (fault.retry_after is not None and fault.retry_after < 0):
         return Worth.FATAL if code in OF_THE_REQUEST else Worth.AWAIT
     if never_sent(fault):
         return Worth.AGAIN

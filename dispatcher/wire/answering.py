@@ -62,6 +62,10 @@ class Asked:
         """The key under which its run is shared. A shadow has none: it must neither take nor become the real one's reply."""
         return "" if self.request.shadow else self.request.idempotency_key
 
+    def body(self) -> bytes:
+        """What must be the same for its key to stand for the same request."""
+        return body_of(self.message, self.request.metadata)
+
 
 def accept(
     serving: Serving,
@@ -85,7 +89,7 @@ async def answer(serving: Serving, asked: Asked) -> Finished:
     """Run it, or wait for its twin, or say again what its twin was told."""
     if not asked.key:
         return await _story(serving, asked, None)
-    match serving.replays.claim(asked.key, body_of(asked.message), lambda: _story(serving, asked, None)):
+    match serving.replays.claim(asked.key, asked.body(), lambda: _story(serving, asked, None)):
         case Ticket() as ticket:
             with ticket:
                 return await ended(ticket, asked.request, serving.engine.clock.now())
@@ -111,7 +115,7 @@ async def watch(serving: Serving, asked: Asked, view: View, passage: Passage) ->
                 running.cancel()
                 serving.engine.reaper.adopt([running])
         return
-    match serving.replays.claim(asked.key, body_of(asked.message), lambda: _story(serving, asked, view)):
+    match serving.replays.claim(asked.key, asked.body(), lambda: _story(serving, asked, view)):
         case Ticket(joined=False) as ticket:
             ticket.task.add_done_callback(lambda _: passage.out())
             with ticket:

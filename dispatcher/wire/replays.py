@@ -16,6 +16,7 @@ from dispatcher.flow.ports import Reaper
 from dispatcher.model.policy import IdempotencyRule
 from dispatcher.policies.idempotency import Begin, Entry, Join, Keys, No, Replay
 from dispatcher.wire.outbound import Finished
+from fanmesh.transport.port import Metadata
 from fanmesh.v1 import dispatcher_pb2
 
 Story = Callable[[], Coroutine[Any, Any, Finished]]
@@ -108,13 +109,19 @@ class Replays:
             self._keys.ended(self._rule(), entry, self._now(), keep=keep)
 
 
-def body_of(message: dispatcher_pb2.DispatchRequest) -> bytes:
+def body_of(message: dispatcher_pb2.DispatchRequest, metadata: Metadata = ()) -> bytes:
     """A digest of what makes it this request: all of the message but the key and the form in which a failure is told.
 
-    Of the bytes, not of their meaning: JSON with other white space is another body, which is an error and never a wrong reply.
+    And the `metadata` that workers are told, such as `authorization`: who asks with another one must not be given what a worker
+    said to the first. Of the bytes, not of their meaning: JSON with other white space is another body, which is an error and
+    never a wrong reply.
     """
     plain = dispatcher_pb2.DispatchRequest()
     plain.CopyFrom(message)
     plain.idempotency_key = ""
     plain.failure_in_message = False
-    return blake2b(plain.SerializeToString(deterministic=True), digest_size=16).digest()
+    digest = blake2b(plain.SerializeToString(deterministic=True), digest_size=16)
+    for key, value in metadata:
+        told = value if isinstance(value, bytes) else value.encode()
+        digest.update(b"%d:%d:" % (len(key), len(told)) + key.encode() + told)
+    return digest.digest()

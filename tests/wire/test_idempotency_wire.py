@@ -129,6 +129,20 @@ async def test_another_body_is_refused(gate: Gated, fields: dict[str, Any]) -> N
         assert dict(one.info.metadata) == {"field": "idempotency_key"}
 
 
+async def test_who_is_somebody_else_gets_no_answer_of_the_first() -> None:
+    """Metadata that a worker is told is part of the body; what nobody is told is not."""
+    counting = Counting()
+    workers = {"w": Told(counting.worker, {"metadata": ["authorization"]})}
+    async with running(workers, {"p": plan("w")}) as mesh:
+        ada, bob = (("authorization", "Bearer ada"),), (("authorization", "Bearer bob"),)
+        first = await mesh.dispatch(KEYED, metadata=ada)
+        other = await mesh.dispatch(KEYED, metadata=bob)
+        again = await mesh.dispatch(KEYED, metadata=(*ada, ("x-unheard", "2")))
+    assert (first.code, other.code, again.code) == (Code.OK, Code.ALREADY_EXISTS, Code.OK)
+    assert again.trailer(REPLAYED) == "true"
+    assert counting.calls == 1
+
+
 async def test_the_form_of_a_failure_is_not_the_body(mesh: Mesh, gate: Gated) -> None:
     """`failure_in_message` says how to tell, not what to do."""
     gate.open.set()

@@ -103,7 +103,7 @@ async def test_explain_says_what_a_branch_passes_through() -> None:
     assert list(everything.layers) == [
         "observe",
         "queue (in_flight 8, waiting 2)",
-        "attempts (at most 3, retry UNAVAILABLE, hedge after p95, at most 5% more)",
+        "attempts (at most 3, retry CANCELLED, UNAVAILABLE, hedge after p95, at most 5% more)",
         "pick (p2c_ewma, breaker 5 in a row or over 0.5 of ≥ 20 in 10s, endpoint_in_flight 4, rate 50/s, burst 5)",
         "faults (delay 0%, abort 100%, seed 7)",
         "shape",

@@ -162,7 +162,7 @@ def test_permits_come_back_however_it_ends(ends: Any) -> None:
     assert [one.in_flight.count for one in books.of("w").endpoints.values()] == [0, 0]
     if isinstance(ends, asyncio.CancelledError):
         assert isinstance(outcome, Fault)
-        assert outcome.kind is FaultKind.CANCELLED
+        assert (outcome.kind, outcome.code) == (FaultKind.WORKER_ERROR, Code.CANCELLED)
 
 
 def test_our_own_cancellation_goes_through() -> None:

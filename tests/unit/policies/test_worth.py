@@ -53,6 +53,13 @@ def test_the_configured_codes_win(code: Code) -> None:
     assert worth(fault(code), Retry(codes=frozenset({code})), repeatable=True) is expected
 
 
+def test_what_we_stop_is_not_a_worker_that_said_cancelled() -> None:
+    """By default a worker's CANCELLED is tried again (decision 0016); what we have cancelled, or have no time for, is not."""
+    assert worth(fault(Code.CANCELLED), Retry(), repeatable=True) is W.AGAIN
+    assert worth(fault(Code.CANCELLED, K.CANCELLED), Retry(), repeatable=True) is W.AWAIT
+    assert worth(fault(Code.UNAVAILABLE, K.NO_TIME), Retry(), repeatable=True) is W.AWAIT
+
+
 @pytest.mark.parametrize("code", FAULTS)
 @pytest.mark.parametrize("after", [None, 0, 100])
 @pytest.mark.parametrize("kind", [K.WORKER_ERROR, K.LOCAL_TIMEOUT, K.STREAM_BROKEN, K.INVALID_RESPONSE])
@@ -116,7 +123,7 @@ def test_faults_that_no_attempt_can_mend(kind: FaultKind, code: Code, expected: 
     assert worth(fault(code, kind, after=None), RETRY, repeatable=repeatable) is expected
 
 
-@pytest.mark.parametrize("kind", [K.INVALID_RESPONSE, K.STREAM_BROKEN, K.CANCELLED])
+@pytest.mark.parametrize("kind", [K.INVALID_RESPONSE, K.STREAM_BROKEN])
 def test_other_kinds_go_by_their_code(kind: FaultKind) -> None:
     """A broken stream or an unreadable answer is retried if its code is."""
     assert worth(fault(Code.INTERNAL, kind), RETRY, repeatable=True) is W.AGAIN
