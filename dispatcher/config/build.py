@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from dispatcher.config import reserved
+from dispatcher.config.build_nodes import build_nodes, check_paths
 from dispatcher.config.build_workers import build_workers
 from dispatcher.config.check_plans import until_rules
-from dispatcher.config.expressions import AFTER, BEFORE, condition, mapping
+from dispatcher.config.expressions import condition
 from dispatcher.config.merges import MergeCatalogue
 from dispatcher.config.methods import check_methods, read_methods
 from dispatcher.config.parse import Parsed
+from dispatcher.config.placing import placed
 from dispatcher.config.policies import Policies
 from dispatcher.config.problems import Path
-from dispatcher.config.shape import BranchShape, CompleteShape, CountShape, CoverageShape, FileShape, PlanShape, UseShape
+from dispatcher.config.shape import CompleteShape, CountShape, CoverageShape, FileShape, PlanShape
 from dispatcher.config.version import version
-from dispatcher.model.plan import Accepts, Catalogue, Node, Plan, Route, Worker
+from dispatcher.model.plan import Accepts, Catalogue, Plan, Route, Worker, accept_any
 from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.states import IfMissing
@@ -34,7 +36,11 @@ def build(shape: FileShape, parsed: Parsed, policies: Policies, merges: MergeCat
     workers = {name: Worker(name, policy=policies.of_local()) for name in local} | declared
     plans = {name: _plan(name, plan, workers, parsed, merges) for name, plan in shape.plans.items()}
     routes = tuple(
-        Route(route.plan, condition(route.condition, ("routes", position, "if"), (), parsed), route.condition or "default")
+        Route(
+            route.plan,
+            condition(route.condition, ("routes", position, "if"), (), parsed).condition,
+            route.condition or "default",
+        )
         for position, route in enumerate(shape.routes)
     )
     return Catalogue(plans, workers, routes, tuple(shape.attributes), version(shape, declared, policies))
@@ -42,43 +48,19 @@ def build(shape: FileShape, parsed: Parsed, policies: Policies, merges: MergeCat
 
 def _plan(name: str, plan: PlanShape, workers: dict[str, Worker], parsed: Parsed, merges: MergeCatalogue) -> Plan:
     path: Path = ("plans", name)
-    nodes = [
-        _node(branch, shape, workers.get(shape.worker or branch, Worker(branch)), (*path, "branches", branch), plan, parsed)
-        for branch, shape in plan.branches.items()
-    ]
+    nodes = build_nodes(plan, path, workers, parsed)
     rule = _completion(plan.complete, plan)
     spec, accepts = _merge(_spec(plan), plan, path, parsed, merges)
-    latency, reserve = plan.budget.latency, plan.merge_reserve
+    built = Plan(name, nodes, plan.budget.latency, plan.merge_reserve, rule, spec, accepts or accept_any)
+    check_paths(built, path, parsed)
     if accepts is None:
-        return Plan(name, tuple(nodes), latency, reserve, rule, spec)
-    for node in nodes:
+        return built
+    branches = placed(plan, path)
+    for node in built.nodes:
         if node.if_missing is IfMissing.USE and (why := accepts(node.id, node.default)) is not None:
-            parsed.complain((*path, "branches", node.id, "if_missing", "use"), f"merge {spec.kind} cannot take it: {why}")
-    return Plan(name, tuple(nodes), latency, reserve, rule, spec, accepts)
-
-
-def _node(branch: str, shape: BranchShape, worker: Worker, path: Path, plan: PlanShape, parsed: Parsed) -> Node:
-    match shape.if_missing:
-        case UseShape(use=default):
-            if_missing = IfMissing.USE
-        case word:
-            if_missing, default = IfMissing[word.upper()], None
-    return Node(
-        id=branch,
-        worker=worker,
-        required=shape.required,
-        weight=shape.weight,
-        soft=shape.soft_timeout,
-        timeout=shape.timeout,
-        sla=shape.sla,
-        if_missing=if_missing,
-        default=default,
-        condition=condition(shape.condition, (*path, "if"), plan.branches, parsed),
-        condition_source=shape.condition or "",
-        input=mapping(shape.input, (*path, "input"), plan.branches, BEFORE, parsed),
-        output=mapping(shape.output, (*path, "output"), plan.branches, AFTER, parsed),
-        discard_broken=shape.on_stream_failure == "discard",
-    )
+            where = (*branches[node.id].path, "if_missing", "use")
+            parsed.complain(where, f"merge {spec.kind} cannot take it: {why}")
+    return built
 
 
 def _completion(complete: CompleteShape, plan: PlanShape) -> CompletionRule:
@@ -102,6 +84,8 @@ def _until(rule: str | CountShape | CoverageShape) -> Until:
 
 
 def _spec(plan: PlanShape) -> MergeSpec:
+    if plan.merge is None:
+        return MergeSpec("best_confidence" if plan.cascade else "collect")
     if isinstance(plan.merge, str):
         return MergeSpec(plan.merge)
     ((kind, options),) = plan.merge.items()
@@ -112,13 +96,13 @@ def _merge(
     spec: MergeSpec, plan: PlanShape, path: Path, parsed: Parsed, merges: MergeCatalogue
 ) -> tuple[MergeSpec, Accepts | None]:
     """The merge, with its function if it names one, and what it accepts; None if it is wrong."""
-    where: Path = (*path, "merge") if isinstance(plan.merge, str) else (*path, "merge", spec.kind)
+    where: Path = (*path, "merge", spec.kind) if isinstance(plan.merge, dict) else (*path, "merge")
     if spec.kind in reserved.MERGES:
         parsed.complain(where, reserved.unsupported(f"merge: {spec.kind}"))
         return spec, None
     try:
         spec = merges.resolve(spec)
-        return spec, merges.compile(spec, list(plan.branches)).accepts
+        return spec, merges.compile(spec, list(placed(plan, path))).accepts
     except ValueError as error:
         parsed.complain((*where, *getattr(error, "path", ())), str(getattr(error, "message", error)))
         return spec, None

@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from dispatcher.config.parse import Parsed
+from dispatcher.config.placing import named, placed
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.quantities import show_duration
 from dispatcher.config.shape import BranchShape, CountShape, CoverageShape, PlanShape
 
+WAYS: Final = ("branches", "stages", "cascade")
+
 
 def check_plan(plan: PlanShape, path: Path, workers: Collection[str], parsed: Parsed) -> None:
     """Add to `parsed.problems` what does not fit together within the plan at `path`."""
-    if not parsed.names(*map(str, path), "branches"):
-        parsed.complain((*path, "branches"), "there is no branch", "at least one")
-    for name, branch in plan.branches.items():
-        _branch(name, branch, (*path, "branches", name), plan, workers, parsed)
+    _ways(path, parsed)
+    branches = placed(plan, path)
+    for name, branch in branches.items():
+        _branch(name, branch.shape, branch.path, plan, workers, parsed)
     _times(plan, path, parsed)
-    if plan.branches:
+    if branches:
         _rules(plan, path, parsed)
+
+
+def _ways(path: Path, parsed: Parsed) -> None:
+    """Branches are written in one of three ways, and each name once."""
+    written = [way for way in WAYS if way in parsed.names(*path)]
+    if not written:
+        parsed.complain((*path, "branches"), "is missing: what is called, by name, in plan order")
+    for way in written[1:]:
+        parsed.complain((*path, way), f"stands beside {written[0]}", f"one of {', '.join(WAYS)}", at_key=True)
+    names = named(path, parsed)
+    if written and not names:
+        parsed.complain((*path, written[0]), "there is no branch", "at least one")
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        if written[:1] != ["branches"]:
+            parsed.complain((*path, written[0]), f"the branch {name} is given twice", "a name of its own, and worker beside it")
 
 
 def _branch(name: str, branch: BranchShape, path: Path, plan: PlanShape, workers: Collection[str], parsed: Parsed) -> None:
     if (worker := branch.worker or name) not in workers:
         where, at_key = ((*path, "worker"), False) if branch.worker else (path, True)
         parsed.complain(where, f"unknown worker {worker!r}{near(worker, workers)}", listed(workers), at_key=at_key)
+    if branch.allow_partial_input and branch.input is None and branch.output is None:
+        parsed.complain((*path, "allow_partial_input"), "no effect: this branch is fed by the request alone", warning=True)
+    if branch.min_time is not None and branch.timeout is not None and branch.min_time > branch.timeout:
+        message = f"{show_duration(branch.min_time)} is longer than its timeout {show_duration(branch.timeout)}: it never runs"
+        parsed.complain((*path, "min_time"), message, f"at most {show_duration(branch.timeout)}")
     soft, timeout, latency = branch.soft_timeout, branch.timeout, plan.budget.latency
     if soft is not None and timeout is not None and soft >= timeout:
         parsed.complain(
@@ -57,7 +81,7 @@ def _times(plan: PlanShape, path: Path, parsed: Parsed) -> None:
 
 
 def _rules(plan: PlanShape, path: Path, parsed: Parsed) -> None:
-    branches = len(parsed.names(*map(str, path), "branches"))
+    branches = len(named(path, parsed))
     if plan.accept.min_success > branches:
         message = f"{plan.accept.min_success} is more than the plan's branches"
         parsed.complain((*path, "accept", "min_success"), message, f"at most {branches}")
@@ -79,5 +103,6 @@ def until_rules(plan: PlanShape) -> list[str | CountShape | CoverageShape]:
 
 def _any_required(plan: PlanShape, path: Path, parsed: Parsed) -> bool:
     """Whether a branch is required, or may be where the text could not be read."""
-    below = (*path, "branches")
-    return any(branch.required for branch in plan.branches.values()) or any(cut[: len(below)] == below for cut in parsed.cut)
+    below = [(*path, way) for way in WAYS]
+    broken = any(cut[: len(path) + 1] in below for cut in parsed.cut)
+    return broken or any(branch.shape.required for branch in placed(plan, path).values())

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from dispatcher.config.parse import Parsed
+from dispatcher.config.placing import placed
 from dispatcher.config.policies import Policies, known_names
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.quantities import show_duration
@@ -100,11 +101,11 @@ def _idle(said: PolicyShape, policy: Policy, path: Path, parsed: Parsed) -> None
 def _uses(name: str, shape: FileShape, policies: Policies) -> Iterator[_Use]:
     """The branches of declared workers that have this policy."""
     for plan_name, plan in shape.plans.items():
-        for branch_name, branch in plan.branches.items():
-            worker = shape.workers.get(branch.worker or branch_name)
+        for branch_name, branch in placed(plan, ("plans", plan_name)).items():
+            worker = shape.workers.get(branch.shape.worker or branch_name)
             if worker is not None and policies.named_by(worker) == name:
-                bounds = [bound for bound in (branch.timeout, plan.budget.latency) if bound is not None]
-                yield _Use(("plans", plan_name, "branches", branch_name), branch, min(bounds, default=None))
+                bounds = [bound for bound in (branch.shape.timeout, plan.budget.latency) if bound is not None]
+                yield _Use(branch.path, branch.shape, min(bounds, default=None))
 
 
 def _late_hedge(name: str, policy: Policy, uses: list[_Use], shape: FileShape, parsed: Parsed) -> None:

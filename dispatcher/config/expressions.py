@@ -7,11 +7,10 @@ is handed to it: an input that nothing asks for is never opened.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from dispatcher.config.parse import Parsed
 from dispatcher.config.problems import Path
-from dispatcher.config.reserved import unsupported
 from dispatcher.model.reading import Condition, Mapping, Reading, Unreadable
 from fanmesh.expr import EvalError, ExprError, Expression, Scope, Template, compile_condition, compile_template
 from fanmesh.model.values import JsonValue, Opaque
@@ -25,24 +24,42 @@ BEFORE: Final = frozenset({"input"})
 AFTER: Final = frozenset({"input", "output"})
 """What can be read once it has."""
 
+JUDGING: Final = frozenset({"input", "output", "confidence"})
+"""What can be read where an answer is judged."""
 
-def condition(source: str | None, path: Path, branches: Iterable[str], parsed: Parsed) -> Condition | None:
-    """The condition written at `path`; None = there is none, or it is wrong, which is then in `parsed.problems`.
 
-    What a malformed input raises goes through it: that is the caller's mistake, not the expression's.
+class Asked(NamedTuple):
+    """A condition, and the branches that it reads."""
+
+    condition: Condition | None = None
+    branches: frozenset[str] = frozenset()
+
+
+class Mapped(NamedTuple):
+    """A mapping, and the branches that it reads."""
+
+    mapping: Mapping | None = None
+    branches: frozenset[str] = frozenset()
+
+
+def condition(source: str | None, path: Path, branches: Iterable[str], parsed: Parsed, bare: frozenset[str] = BEFORE) -> Asked:
+    """The condition written at `path`; without one there is none, or it is wrong, which is then in `parsed.problems`.
+
+    `branches`: those that it may read; `bare`: what else besides attributes. What a malformed input raises goes through it:
+    that is the caller's mistake, not the expression's.
     """
     if source is None or parsed.is_cut(("attributes",)):
-        return None
-    expression = _compile(compile_condition, source, BEFORE, path, branches, parsed)
-    return _condition(expression) if expression else None
+        return Asked()
+    expression = _compile(compile_condition, source, bare, path, branches, parsed)
+    return Asked(_condition(expression), expression.reads_branches) if expression else Asked()
 
 
-def mapping(value: JsonValue, path: Path, branches: Iterable[str], bare: frozenset[str], parsed: Parsed) -> Mapping | None:
-    """The template written at `path`, like `condition`. `bare`: what it may read besides attributes."""
+def mapping(value: JsonValue, path: Path, branches: Iterable[str], bare: frozenset[str], parsed: Parsed) -> Mapped:
+    """The template written at `path`, like `condition`."""
     if value is None or parsed.is_cut(("attributes",)):
-        return None
+        return Mapped()
     template = _compile(compile_template, value, bare, path, branches, parsed)
-    return _mapping(template) if template else None
+    return Mapped(_mapping(template), template.reads_branches) if template else Mapped()
 
 
 def _compile(
@@ -55,22 +72,11 @@ def _compile(
 ) -> _Compiled | None:
     attributes = frozenset(parsed.shape.attributes if parsed.shape else ())
     try:
-        return compiler(source, Scope(attributes, frozenset(), bare))
+        return compiler(source, Scope(attributes, frozenset(branches), bare))
     except ExprError as error:
-        if staged := _reads_branches(compiler, source, Scope(attributes, frozenset(branches), bare)):
-            parsed.complain(path, unsupported(f"reading {staged}, which makes a plan staged,"))
-            return None
         for one in (error, *error.also):
             parsed.complain((*path, *one.path), one.pretty())
     return None
-
-
-def _reads_branches(compiler: Callable[[_Source, Scope], _Compiled], source: _Source, scope: Scope) -> str:
-    """The branches that it reads, if it would be right but for them."""
-    try:
-        return ", ".join(f"branches.{name}" for name in sorted(compiler(source, scope).reads_branches))
-    except ExprError:
-        return ""
 
 
 def _condition(expression: Expression) -> Condition:

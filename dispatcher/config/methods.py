@@ -11,6 +11,7 @@ from pathlib import Path as File
 from typing import Final, TypeAlias
 
 from dispatcher.config.parse import Parsed
+from dispatcher.config.placing import placed
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.shape import FileShape, WorkerShape
 from dispatcher.model.method import Described, Method, NotDescribed
@@ -68,12 +69,12 @@ def check_methods(
             if name not in local:
                 _check_stream(shape.workers[name], known, ("workers", name), parsed)
     for plan, keys in shape.plans.items():
-        for branch, node in keys.branches.items():
-            target = described.get(node.worker or branch)
-            if target is None or node.input is None:
+        for branch, node in placed(keys, ("plans", plan)).items():
+            target = described.get(node.shape.worker or branch)
+            if target is None or node.shape.input is None:
                 continue
-            where: Path = ("plans", plan, "branches", branch, "input")
-            for misfit in target.misfits(node.input):
+            where: Path = (*node.path, "input")
+            for misfit in target.misfits(node.shape.input):
                 expected = listed(misfit.known) if misfit.known else ""
                 message = f"{misfit.message}{near(misfit.wrong, misfit.known)}"
                 parsed.complain((*where, *misfit.path), message, expected, at_key=bool(misfit.known))

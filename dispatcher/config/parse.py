@@ -15,17 +15,17 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from dispatcher.config import reserved
 from dispatcher.config.document import Document
 from dispatcher.config.explain import explain, locate
 from dispatcher.config.problems import Path, Problem, Severity, shown
 from dispatcher.config.shape import FileShape
+from fanmesh.model.values import JsonValue
 
 _ROUNDS: Final = 8
 """Cutting one thing out can at most uncover what it stood in; configurations are not nested deeper than this."""
 
 _STAND_INS: Final[dict[str, Any]] = {
-    "version": 1, "workers": {}, "plans": {}, "branches": {}, "effect": "read", "plan": "unknown",
+    "version": 1, "workers": {}, "plans": {}, "branch": "unknown", "effect": "read", "plan": "unknown",
     "per_second": 1, "percent": 1, "of": "1ms",
 }  # fmt: skip
 
@@ -57,11 +57,16 @@ class Parsed:
             if seen[name] == 2:
                 self.complain((*path, position), f"the {kind} {name} is given twice")
 
-    def names(self, *path: str) -> list[str]:
-        """The keys under `path` as they were written, sound or not."""
-        node: Any = self.document.value
+    def at(self, *path: str | int) -> JsonValue:
+        """What is written at `path`, which leads through mappings; null if there is nothing."""
+        node = self.document.value
         for item in path:
-            node = node.get(item) if isinstance(node, dict) else None
+            node = node.get(str(item)) if isinstance(node, dict) else None
+        return node
+
+    def names(self, *path: str | int) -> list[str]:
+        """The keys under `path` as they were written, sound or not."""
+        node = self.at(*path)
         return list(node) if isinstance(node, dict) else []
 
 
@@ -87,16 +92,11 @@ def parse(document: Document) -> Parsed:
 def _repair(refused: ValidationError, value: dict[str, Any], parsed: Parsed) -> None:
     errors = [(locate(error, parsed.document), error) for error in refused.errors(include_url=False)]
     for path, error in errors:
-        if not parsed.is_cut(path) and not _replaced(path, parsed):
+        if not parsed.is_cut(path):
             parsed.problems.append(explain(error, path, parsed.document))
     for path, error in errors:
         parsed.cut.add(path)
         parsed.cut.add(_cut(value, path, missing=error["type"] == "missing"))
-
-
-def _replaced(path: Path, parsed: Parsed) -> bool:
-    """Whether it is missing only because something that this version does not have stands in its place."""
-    return path[-1:] == ("branches",) and not reserved.INSTEAD_OF_BRANCHES.isdisjoint(parsed.names(*map(str, path[:-1])))
 
 
 def _cut(value: dict[str, Any], path: Path, *, missing: bool) -> Path:

@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 KEYS: Final = frozenset({
-    "access", "allow_partial_input", "cache", "canary", "cascade", "estimate", "fallback", "for_each",
-    "include", "max_concurrency", "max_items", "min_time", "on_branch_failure", "price",
-    "rollouts", "spend_limits", "stages", "tls", "tokens", "triggers", "usd",
+    "access", "cache", "canary", "estimate", "fallback", "for_each", "include", "max_concurrency", "max_items",
+    "on_branch_failure", "price",
+    "rollouts", "spend_limits", "tls", "tokens", "triggers", "usd",
 })  # fmt: skip
-
-INSTEAD_OF_BRANCHES: Final = frozenset({"cascade", "stages"})
-"""Keys that would take the place of `branches`, which is therefore not missed beside them."""
 
 UNTIL: Final = frozenset({"predicate", "confidence", "quiet"})
 MERGES: Final = frozenset({"synthesize"})

@@ -113,12 +113,33 @@ class BranchShape(Section):
         default="skip", description="What its missing answer means: left out, a failed plan, or a value."
     )
     condition: Cel | None = Field(
-        default=None, alias="if", description="It runs only if this holds; reads `input`, `attributes`."
+        default=None,
+        alias="if",
+        description="It runs only if this holds; reads `input`, `attributes`, and `branches`, all of which have ended then.",
     )
-    input: Template = Field(default=None, description="What it is sent; the request's input if not given.")
+    input: Template = Field(
+        default=None, description="What it is sent; the request's input if not given. It waits for the `branches` it reads."
+    )
     output: Template = Field(default=None, description="What its answer becomes; reads `output`, too.")
+    min_time: PositiveDuration | None = Field(
+        default=None, description="With less time left it is not tried; branches that it waits for leave it that much."
+    )
+    allow_partial_input: bool = Field(
+        default=False, description="What a broken stream left behind is good enough for this write to be fed with."
+    )
     on_stream_failure: Literal["keep", "discard"] = Field(
         default="keep", description="The parts of a broken stream: merged, or not."
+    )
+
+
+class StepShape(BranchShape):
+    """One step of a cascade: a branch that is tried if no step before it was good enough."""
+
+    branch: Id = Field(description="The branch's name.")
+    stop_if: Cel | None = Field(
+        default=None,
+        description="Its answer is good enough if this holds: no further step. Reads `confidence`, `output`, `input`, "
+        "`attributes`. Any answer is, if not given.",
     )
 
 
@@ -160,14 +181,26 @@ class PlanShape(Section):
     merge_reserve: Duration = Field(
         default="25ms", validate_default=True, description="Time kept for merging and the reply, at most T/4."
     )
-    branches: dict[Id, BranchShape] = Field(description="What is called, by name, in plan order.")
+    branches: dict[Id, BranchShape] | None = Field(default=None, description="What is called, by name, in plan order.")
+    stages: Annotated[list[dict[Id, BranchShape]], Field(min_length=1)] | None = Field(
+        default=None, description="Instead of `branches`: groups of them, each of which waits until the one before has ended."
+    )
+    cascade: Annotated[list[StepShape], Field(min_length=1)] | None = Field(
+        default=None, description="Instead of `branches`: steps, each of which runs if none before it was good enough."
+    )
     complete: CompleteShape = Field(default=CompleteShape(), description="When a request is complete.")
     accept: AcceptShape = Field(default=AcceptShape(), description="The floor below which the request fails.")
-    merge: Annotated[
-        Annotated[str, Tag("(name)")] | Annotated[dict[str, Any], Field(min_length=1, max_length=1), Tag("(options)")],
-        choice(lambda v: "(name)" if isinstance(v, str) else "(options)", "a name or {name: options}"),
-        WithJsonSchema({}),
-    ] = Field(default="collect", description="How the answers become one: a merge's name, or {name: options}.")
+    merge: (
+        Annotated[
+            Annotated[str, Tag("(name)")] | Annotated[dict[str, Any], Field(min_length=1, max_length=1), Tag("(options)")],
+            choice(lambda v: "(name)" if isinstance(v, str) else "(options)", "a name or {name: options}"),
+            WithJsonSchema({}),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="How the answers become one: a merge's name, or {name: options}. collect; best_confidence for a cascade.",
+    )
 
 
 class RouteShape(Section):

@@ -8,7 +8,7 @@ from dispatcher.flow.ports import Engine
 from dispatcher.layers.types import BranchRun
 from dispatcher.model.deadlines import Deadlines, soft_within
 from dispatcher.model.plan import Node, Plan
-from dispatcher.model.reading import Reading, Unreadable
+from dispatcher.model.reading import Unreadable
 from dispatcher.model.request import Request
 from dispatcher.policies.overload import Stage
 from fanmesh.model.completion import CompletionRule
@@ -33,40 +33,38 @@ def soft_of(node: Node, request: Request, deadlines: Deadlines) -> int | None:
     return None if node.soft is None or must_answer(node, request) else soft_within(node.soft, deadlines)
 
 
-def fate_of(run: BranchRun, engine: Engine) -> BranchReason:
-    """NONE if the node runs (its input is mapped then), else why not.
-
-    Raises Malformed if an expression reads an input that is malformed.
-    """
-    node = run.node
-    if node.condition is None and node.input is None:
+def wanted(run: BranchRun, engine: Engine) -> BranchReason:
+    """NONE if the node's `if` holds, else why it does not run. Raises Malformed if that reads an input that is malformed."""
+    if run.node.condition is None:
         return R.NONE
-    reading = Reading(run.request.input, run.request.attributes)
-    if node.condition is not None:
-        holds = node.condition(reading)
-        if isinstance(holds, Unreadable):
-            engine.observer.expression_error("if")
-            return R.CONDITION_ERROR
-        if not holds:
-            return R.CONDITION
-    if node.input is not None:
-        mapped = node.input(reading)
-        if isinstance(mapped, Unreadable):
-            engine.observer.expression_error("input")
-            return R.CONDITION_ERROR
-        run.input = engine.box(mapped)
+    holds = run.node.condition(run.reading())
+    if isinstance(holds, Unreadable):
+        engine.observer.expression_error("if")
+        return R.CONDITION_ERROR
+    return R.NONE if holds else R.CONDITION
+
+
+def mapped(run: BranchRun, engine: Engine) -> BranchReason:
+    """NONE if the node's input could be mapped: it is the run's now. Raises Malformed like `wanted`."""
+    if run.node.input is None:
+        return R.NONE
+    value = run.node.input(run.reading())
+    if isinstance(value, Unreadable):
+        engine.observer.expression_error("input")
+        return R.CONDITION_ERROR
+    run.input = engine.box(value)
     return R.NONE
 
 
-def fates_of(runs: Sequence[BranchRun], engine: Engine) -> list[BranchReason]:
-    """The fate of each branch. An overloaded process drops what a plan can do without, if there is something it cannot."""
-    fates = [fate_of(run, engine) for run in runs]
-    if engine.stage() < Stage.NO_OPTIONAL:
-        return fates
-    musts = [must_answer(run.node, run.request) for run in runs]
-    if not any(musts):
-        return fates
-    return [R.OVERLOAD if fate is R.NONE and not must else fate for fate, must in zip(fates, musts, strict=True)]
+def sheds(runs: Sequence[BranchRun], engine: Engine) -> bool:
+    """Whether an overloaded process drops what the plan can do without: if there is something it cannot."""
+    return engine.stage() >= Stage.NO_OPTIONAL and any(must_answer(run.node, run.request) for run in runs)
+
+
+def fate_of(run: BranchRun, engine: Engine, *, shed: bool = False) -> BranchReason:
+    """NONE if a node runs that waits for no other, else why not. `shed`: it does not, unless it must answer."""
+    fate = wanted(run, engine) or mapped(run, engine)
+    return R.OVERLOAD if shed and fate is R.NONE and not must_answer(run.node, run.request) else fate
 
 
 def start_event(plan: Plan, request: Request, deadlines: Deadlines) -> Start:

@@ -8,15 +8,19 @@ run in one task each, and all alarms share one timer. So there is no lock, and n
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 from dispatcher.flow.alarms import Alarms, Due, Rank
 from dispatcher.flow.happenings import end_of, part_of, wrote
 from dispatcher.flow.ports import AggregationSession, Engine, Watch
-from dispatcher.flow.prepare import fates_of, must_answer, soft_of, start_event
+from dispatcher.flow.prepare import fate_of, must_answer, sheds, soft_of, start_event
 from dispatcher.flow.rows import row_of
+from dispatcher.flow.schedule import Step
 from dispatcher.flow.sink import BranchSink, NoSink
+from dispatcher.flow.staging import Staging
 from dispatcher.layers.outcomes import outcome_of
 from dispatcher.layers.types import Attempt, BranchRun
 from dispatcher.model.deadlines import MIN_ATTEMPT, Deadlines, branch_deadline
@@ -65,9 +69,13 @@ class Run:
         "_seq",
         "_sinks",
         "_soft",
+        "_staging",
         "_started_seq",
+        "_starting",
         "_stopped",
         "_tasks",
+        "_turning",
+        "_turns",
         "_watch",
         "deadlines",
         "plan",
@@ -97,6 +105,10 @@ class Run:
         self._tasks: list[asyncio.Task[Outcome] | None] = [None] * len(plan.nodes)
         self._stopped: set[int] = set()
         self._sinks: dict[int, BranchSink] = {}
+        self._staging = None if plan.graph is None else Staging(plan.graph, self.runs, self._sinks, engine)
+        self._turns: deque[Step] = deque()
+        self._turning = False
+        self._starting: list[BranchRun] = []
         self._alarms = Alarms(engine.clock, self._timer)
         self._loop = asyncio.get_running_loop()
         self._ending: asyncio.Future[Ending] = self._loop.create_future()
@@ -116,24 +128,64 @@ class Run:
             raise
 
     def _begin(self) -> None:
-        """Decide every `if`, log the start, and send what is to run."""
-        if self.plan.maps_output:
-            _ = self.request.input.value  # an `output` may read it: if it is malformed, that is known before anything is sent
-        fates = fates_of(self.runs, self._engine)  # all before the first send
+        """Decide about every node that waits for no other, log the start, and send what is to run."""
+        if self.plan.maps_output or self._staging is not None:
+            _ = self.request.input.value  # it may be read later: if it is malformed, that is known before anything is sent
+        fates = self._first_fates()  # all before the first send
         start = start_event(self.plan, self.request, self.deadlines)
         self._set_plan_alarms(start)
         self._log(0, start)
         at = self._now()
-        for run, fate in zip(self.runs, fates, strict=True):
+        self._turning = True
+        for run, fate in fates:
             if self.verdict is not None:
                 return
-            if fate is R.NONE:
-                self._spawn(run)
-            else:
-                run.state, run.reason = at_exclusion(fate, must=must_answer(run.node, self.request)), fate
-                self._ended_seq[run.index] = self._seq + 1
-                self._log(at, Change(run.node.id, ChangeKind.EXCLUDED, fate))
+            self._meet(run, fate, at)
+        self._take_turns()
         self._alarms.arm()
+
+    def _first_fates(self) -> list[tuple[BranchRun, BranchReason]]:
+        """Who runs, and who does not, as far as that is known before anything has ended."""
+        if self._staging is None:
+            shed = sheds(self.runs, self._engine)
+            return [(run, fate_of(run, self._engine, shed=shed)) for run in self.runs]
+        fates = [(self.runs[step.node], self._staging.fate(step)) for step in self._staging.first()]
+        return [(run, fate) for run, fate in fates if fate is not None]
+
+    def _meet(self, run: BranchRun, fate: BranchReason, at: int) -> None:
+        """Put a node among those that start, or note why it does not; the latter may decide about those that read it."""
+        if fate is R.NONE:
+            self._starting.append(run)
+            return
+        run.state, run.reason = at_exclusion(fate, must=must_answer(run.node, self.request)), fate
+        run.ended_at = self.request.arrived + at
+        self._ended_seq[run.index] = self._seq + 1
+        self._log(at, Change(run.node.id, ChangeKind.EXCLUDED, fate))
+        self._go_on(run)
+
+    def _go_on(self, run: BranchRun) -> None:
+        """A node has ended: those that waited for it only are decided."""
+        if self._staging is None or self.verdict is not None:
+            return
+        self._turns.extend(self._staging.ended(run.index))
+        if not self._turning:
+            self._take_turns()
+
+    def _take_turns(self) -> None:
+        """Decide whatever can be decided, then start what is to run: it has the time of those that turned out not to.
+
+        In a loop, for one exclusion may bring on the next.
+        """
+        self._turning = True
+        while self._turns and self.verdict is None and self._staging is not None:
+            step = self._turns.popleft()
+            if not self._ended_seq[step.node] and (fate := self._staging.fate(step)) is not None:
+                self._meet(self.runs[step.node], fate, self._at)
+        self._turning = False
+        starting, self._starting = self._starting, []
+        if self.verdict is None:
+            for run in sorted(starting, key=_place):
+                self._spawn(run)
 
     def _set_plan_alarms(self, start: Start) -> None:
         arrived, self._soft = self.request.arrived, start.completion.soft
@@ -145,6 +197,9 @@ class Run:
         sink: BranchSink | NoSink = NO_SINK
         if run.node.worker.streams:
             sink = self._sinks[run.index] = BranchSink(run, self._engine.accumulator(), self._part, self._wanted)
+        if self.plan.graph is not None and (tail := self.plan.graph.tail(run.index, self._ended_seq)):
+            run.deadline -= tail  # those that wait for it need that much
+            self._alarms.add(Due(run.deadline, Rank.ENDING, run.index, None))
         task = self._loop.create_task(self._engine.branch(run, sink))
         self._tasks[run.index] = task
         task.add_done_callback(partial(self._task_done, run))
@@ -212,6 +267,7 @@ class Run:
         self._log(at, end_of(run, streamed=streamed))
         if self._watch is not None:
             self._show(self._watch, run, self.request.arrived + at)
+        self._go_on(run)
 
     def _show(self, watch: Watch, run: BranchRun, now: int) -> None:
         watch.branch(row_of(run, now, merged=False), self.coverage)
@@ -253,7 +309,7 @@ class Run:
             case None | AlarmKind.BRANCH_SOFT if self._ended_seq[due.branch]:
                 pass
             case None:
-                self._end(self.runs[due.branch], at, S.TIMED_OUT, R.HARD_TIMEOUT)
+                self._end(self.runs[due.branch], at, *out_of_time(self.runs[due.branch]))
                 self._cancel([due.branch], lasting=False)
             case AlarmKind.BRANCH_SOFT:
                 self._log(at, Alarm(AlarmKind.BRANCH_SOFT, self.runs[due.branch].node.id))
@@ -366,6 +422,13 @@ class Run:
 
 
 NO_SINK = NoSink()
+
+_place = attrgetter("index")
+
+
+def out_of_time(run: BranchRun) -> tuple[BranchState, BranchReason]:
+    """How a branch ends whose own time is over: it may still have waited for a place."""
+    return (S.SKIPPED, R.NOT_STARTED_NO_TIME) if run.started_at is None else (S.TIMED_OUT, R.HARD_TIMEOUT)
 
 
 def sent_to_nobody(run: BranchRun, now: int) -> None:

@@ -14,9 +14,10 @@ from typing import TypeAlias
 from dispatcher.flow.ports import Accumulator
 from dispatcher.layers.shape import unusable
 from dispatcher.layers.types import Attempt, BranchRun, Gate
-from dispatcher.model.reading import Reading, Unreadable
+from dispatcher.model.reading import Unreadable
 from fanmesh.model.fault import Fault, FaultKind
 from fanmesh.model.outcome import Outcome, Part, Success
+from fanmesh.model.values import Value
 
 Forward: TypeAlias = Callable[[BranchRun, Attempt, Part], "asyncio.Future[None] | None"]
 
@@ -55,7 +56,7 @@ class BranchSink:
             return outcome
         run, value = self._run, self._parts.value()
         if run.node.output is not None:
-            mapped = run.node.output(Reading(run.request.input, run.request.attributes, value))
+            mapped = run.node.output(run.reading(value))
             if isinstance(mapped, Unreadable):
                 return unusable(f"output: {mapped.message}")
             value = mapped
@@ -68,6 +69,10 @@ class BranchSink:
         if self._held or not self._parts_arrived() or self._run.deciding not in {None, self._attempt}:
             return False  # or they are those of an attempt before the one that counts
         return isinstance(outcome, Success) or outcome.kind is FaultKind.STREAM_BROKEN
+
+    def value(self) -> Value:
+        """The parts so far, put together."""
+        return self._parts.value()
 
     def _parts_arrived(self) -> bool:
         return self._attempt is not None and self._attempt.parts > 0

@@ -13,7 +13,6 @@ from typing import Final
 from dispatcher.layers.flight import Track, leave, one
 from dispatcher.layers.race import Race
 from dispatcher.layers.types import Attempt, BranchCall, BranchRun, Sink
-from dispatcher.model.deadlines import MIN_ATTEMPT
 from dispatcher.policies.attempts import no_time
 from fanmesh.model.fault import Fault
 from fanmesh.model.outcome import Outcome
@@ -24,7 +23,7 @@ FIRST: Final = AttemptKind.FIRST
 
 
 def attempts(track: Track) -> BranchCall:
-    """Make the attempts of a branch, after or beside each other, as its worker's policy says; at least 5 ms must be left."""
+    """Make the attempts of a branch, after or beside each other, as its worker's policy says; `node.least` must be left."""
 
     def leaves(attempt: Attempt, now: int) -> None:
         leave(attempt, now, track)
@@ -33,8 +32,8 @@ def attempts(track: Track) -> BranchCall:
 
     async def branch(run: BranchRun, sink: Sink) -> Outcome:
         at = track.now()
-        if run.deadline - at < MIN_ATTEMPT:
-            return no_time()
+        if run.deadline - at < run.node.least:
+            return no_time(run.node.least)
         worker = run.node.worker
         policy = worker.policy
         if worker.streams and policy.max_attempts > 1:  # whose parts are taken is decided while they come

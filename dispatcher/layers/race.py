@@ -51,7 +51,7 @@ class Race:
         self._run = run
         self._sink = sink
         self._book: WorkerBook = track.books.of(worker.name)
-        self._plan = Attempts(worker.policy, run.deadline, repeatable=worker.repeatable)
+        self._plan = Attempts(worker.policy, run.deadline, repeatable=worker.repeatable, least=run.node.least)
         self._made: dict[int, Attempt] = {}
         self._sides = Sides()
         self._purse = Purse(worker, self._book)

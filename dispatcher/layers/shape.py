@@ -6,7 +6,7 @@ At this place and not above the attempts, because the first *good* answer wins: 
 from __future__ import annotations
 
 from dispatcher.layers.types import Attempt, AttemptCall, Sink
-from dispatcher.model.reading import Reading, Unreadable
+from dispatcher.model.reading import Unreadable
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Success
 
@@ -27,7 +27,7 @@ def shape(call: AttemptCall) -> AttemptCall:
             return outcome
         run = attempt.run
         if run.node.output is not None:
-            value = run.node.output(Reading(run.request.input, run.request.attributes, outcome.value))
+            value = run.node.output(run.reading(outcome.value))
             if isinstance(value, Unreadable):
                 return unusable(f"output: {value.message}")
             outcome = outcome._replace(value=value)

@@ -15,11 +15,12 @@ from enum import Enum, unique
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from dispatcher.model.plan import Node, Plan
-from dispatcher.model.reading import Input
+from dispatcher.model.reading import NO_VIEWS, Input, Reading
 from dispatcher.model.request import Request
 from fanmesh.model.fault import Fault
 from fanmesh.model.outcome import Outcome, Part
 from fanmesh.model.states import AttemptKind, BranchReason, BranchState
+from fanmesh.model.values import Value
 
 
 @unique
@@ -61,12 +62,14 @@ class BranchRun:
     (flow's alarm, or the observe layer from the outcome) sets them before anybody else looks. `own_timer`: the deadline is the
     branch's own timeout, not the request's. `sent` is to be called with the run and the time when the first attempt leaves.
     `alarm` asks flow, which owns all timers, to call `woken` at a time; the newest wish replaces (`wake_at`). `queued`: ns that
-    it waited for a place. `deciding`: the attempt whose outcome is the branch's. `trace` belongs to the observer.
+    it waited for a place. `branches`: those that its expressions read. `deciding`: the attempt whose outcome is the branch's.
+    `trace` belongs to the observer.
     """
 
     __slots__ = (
         "alarm",
         "attempts",
+        "branches",
         "deadline",
         "deciding",
         "ended_at",
@@ -105,6 +108,7 @@ class BranchRun:
         self.deadline = deadline
         self.own_timer = False
         self.input: Input = request.input
+        self.branches = NO_VIEWS
         self.attempts: list[Attempt] = []
         self.started_at: int | None = None
         self.ended_at: int | None = None
@@ -119,6 +123,10 @@ class BranchRun:
         self.deciding: Attempt | None = None
         self.notes: list[Note] = NOTHING_NOTED
         self.trace: Any = None
+
+    def reading(self, output: Value = None) -> Reading:
+        """What its expressions read; `output`: its answer, where that is being mapped."""
+        return Reading(self.request.input, self.request.attributes, output, self.branches)
 
     @property
     def interrupted(self) -> bool:

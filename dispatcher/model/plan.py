@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import NamedTuple, TypeAlias
 
+from dispatcher.model.deadlines import MIN_ATTEMPT
+from dispatcher.model.graph import NO_EDGES, Edges, Graph, graph_of
 from dispatcher.model.method import Method
 from dispatcher.model.policy import NO_LIMIT, NONE, FaultRule, LimitRule, Policy
 from dispatcher.model.reading import Condition, Mapping
@@ -68,6 +70,8 @@ class Node:
 
     `soft` and `sla` count from the first send, `timeout` too. `if_missing` USE puts `default` in the place of a missing answer.
     `discard_broken`: a stream counts only as a whole; otherwise the parts of a broken one are kept and merged.
+    `edges`: the nodes it waits for. `min_time`: an attempt with less time left is not worth starting, and nodes before this one
+    leave it that much. `allow_partial_input`: what a broken stream left behind is good enough for this write.
     """
 
     id: str
@@ -84,6 +88,14 @@ class Node:
     input: Mapping | None = None
     output: Mapping | None = None
     discard_broken: bool = False
+    edges: Edges = NO_EDGES
+    min_time: int = 0
+    allow_partial_input: bool = False
+
+    @property
+    def least(self) -> int:
+        """The time that must be left for an attempt to be worth it, in ns."""
+        return max(self.min_time, MIN_ATTEMPT)
 
     @property
     def writes(self) -> bool:
@@ -96,13 +108,17 @@ class Node:
         return self.discard_broken or self.output is not None
 
 
-def _accept_any(_branch: str, _value: Value) -> str | None:
+def accept_any(_branch: str, _value: Value) -> str | None:
+    """A merge that takes everything."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What runs for one request. `latency` None = the caller's deadline, or 10 s, is the only bound."""
+    """What runs for one request. `latency` None = the caller's deadline, or 10 s, is the only bound.
+
+    `graph` None: no node waits for another, and all start at once.
+    """
 
     name: str
     nodes: tuple[Node, ...]
@@ -110,13 +126,14 @@ class Plan:
     merge_reserve: int = 25 * MS
     completion: CompletionRule = CompletionRule()
     merge: MergeSpec = MergeSpec()
-    accepts: Accepts = _accept_any
+    accepts: Accepts = accept_any
     fold_nodes: tuple[FoldNode, ...] = field(init=False)
     longest_soft: int = field(init=False)
     maps_output: bool = field(init=False)
+    graph: Graph | None = field(init=False)
 
     def __post_init__(self) -> None:
-        """Work out what every request would otherwise work out again."""
+        """Work out what every request would otherwise work out again. Raises ValueError if nodes wait for each other."""
         fold = tuple(
             FoldNode(n.id, n.weight, n.required, None if n.required else n.soft, n.if_missing, n.default, n.writes)
             for n in self.nodes
@@ -124,6 +141,8 @@ class Plan:
         object.__setattr__(self, "fold_nodes", fold)
         object.__setattr__(self, "maps_output", any(n.output is not None for n in self.nodes))
         object.__setattr__(self, "longest_soft", max((n.soft or 0 for n in self.nodes), default=0))
+        graph = graph_of([n.id for n in self.nodes], [n.edges for n in self.nodes], [n.min_time for n in self.nodes])
+        object.__setattr__(self, "graph", graph)
 
     @property
     def until(self) -> tuple[Until, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Mapping as Dict
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypedDict
 
 from fanmesh.model.values import JsonValue, Value
 
@@ -27,20 +27,56 @@ class Unreadable(NamedTuple):
     message: str
 
 
+class View(TypedDict):
+    """A branch that has ended, as expressions read it.
+
+    `ok`: it answered, or its fallback did. `state`: the name of its BranchState. `output`: what it gave; a default where one
+    stands in, and {} where nothing does. `confidence`: 0.0 if it said none, or did not answer.
+    """
+
+    ok: bool
+    state: str
+    confidence: float
+    output: Value
+
+
+Views: TypeAlias = Dict[str, View]
+
+NO_VIEWS: Final[Views] = {}
+"""Of a node that reads no other."""
+
+
 class Reading:
-    """The variables of one evaluation: `input`, `attributes`, and `output` where an answer is being mapped."""
+    """The variables of one evaluation.
 
-    __slots__ = ("_input", "attributes", "output")
+    `input`, `attributes`; `branches`: those that are read, all of them ended; `output` where an answer is being mapped;
+    `confidence`: how sure that answer is.
+    """
 
-    def __init__(self, source: Input, attributes: Dict[str, str], output: Value = None) -> None:
+    __slots__ = ("_input", "attributes", "branches", "confidence", "output")
+
+    def __init__(
+        self,
+        source: Input,
+        attributes: Dict[str, str],
+        output: Value = None,
+        branches: Views = NO_VIEWS,
+        confidence: float = 0.0,
+    ) -> None:
         self._input = source
         self.attributes = attributes
         self.output = output
+        self.branches = branches
+        self.confidence = confidence
 
     @property
     def input(self) -> Value:
         """The request's input."""
         return self._input.value
+
+    def judging(self, view: View) -> Reading:
+        """The same, where the answer of `view` is to be judged."""
+        return Reading(self._input, self.attributes, view["output"], self.branches, view["confidence"])
 
 
 Condition: TypeAlias = Callable[[Reading], bool | Unreadable]

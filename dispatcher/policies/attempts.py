@@ -20,6 +20,7 @@ from dispatcher.policies.worth import Worth, never_sent, worth
 from fanmesh.model.fault import Code, Fault, FaultKind
 from fanmesh.model.outcome import Outcome, Success
 from fanmesh.model.states import AttemptKind
+from fanmesh.model.times import MS
 
 
 @unique
@@ -66,6 +67,8 @@ Decision: TypeAlias = Launch | Wait | Finish
 class Attempts:
     """The attempts of one branch. `deadline` in the clock's ns; `hedge_after` ns from a launch to the hedge, None = no hedge.
 
+    `least`: the ns that must be left for an attempt to be worth it.
+
     `flying`: numbers of the attempts that have been launched, have not ended and may still win. `why`: why the last further
     attempt was not made, and `missed` its kind. `hedge_due`: when the next hedge is, None = there is none to come. The first
     attempt is launched by `decide`, like the others.
@@ -76,6 +79,7 @@ class Attempts:
         "_closed",
         "_committed",
         "_due",
+        "_least",
         "_policy",
         "_repeatable",
         "_replaceable",
@@ -92,8 +96,9 @@ class Attempts:
         "won",
     )
 
-    def __init__(self, policy: Policy, deadline: int, *, repeatable: bool) -> None:
+    def __init__(self, policy: Policy, deadline: int, *, repeatable: bool, least: int = MIN_ATTEMPT) -> None:
         self._policy = policy
+        self._least = least
         self._repeatable = repeatable
         self.deadline = deadline
         self.hedge_after: int | None = None
@@ -217,12 +222,12 @@ class Attempts:
                 return Wait(self.hedge_due)
             return Launch(AttemptKind.HEDGE) if self._in_time(AttemptKind.HEDGE, now) else Wait(None)
         if self.last is None:
-            self.last = Finish(no_time(), -1)
+            self.last = Finish(no_time(self._least), -1)
         return self.last
 
     def _in_time(self, kind: AttemptKind, now: int) -> bool:
         """Whether there is time for an attempt now; if not, none is made. It was planned in time, but timers may be late."""
-        if self.deadline - now >= MIN_ATTEMPT:
+        if self.deadline - now >= self._least:
             return True
         self.denied(kind, Denied.NO_TIME)
         return False
@@ -232,7 +237,7 @@ class Attempts:
         self.hedge_due = None
         if self.hedge_after is not None and self.count < self._policy.max_attempts:
             due = now + self.hedge_after
-            self.hedge_due = due if due <= self.deadline - MIN_ATTEMPT else None
+            self.hedge_due = due if due <= self.deadline - self._least else None
 
     def _again(self, fault: Fault, rule: Retry, now: int, u: float) -> None:
         """Plan the next attempt after `fault`."""
@@ -248,7 +253,7 @@ class Attempts:
             self._backoffs += 1
             wait = backoff(rule.backoff, self._backoffs, u)
         at = now + wait if self._due is None else max(now + wait, self._due[0])  # whoever asked for peace before is heard, too
-        if at > self.deadline - MIN_ATTEMPT:
+        if at > self.deadline - self._least:
             self._stop(Denied.NO_TIME)
         else:
             self._due = (at, AttemptKind.RETRY)
@@ -266,6 +271,6 @@ def _broke(finish: Finish | None) -> bool:
     return finish is not None and isinstance(finish.outcome, Fault) and finish.outcome.kind is FaultKind.STREAM_BROKEN
 
 
-def no_time() -> Fault:
-    """Too little was left for a first attempt."""
-    return Fault(FaultKind.NO_TIME, Code.DEADLINE_EXCEEDED, "less than 5 ms were left", sent=False)
+def no_time(least: int = MIN_ATTEMPT) -> Fault:
+    """Too little was left for a first attempt, which needs `least` ns."""
+    return Fault(FaultKind.NO_TIME, Code.DEADLINE_EXCEEDED, f"less than {least / MS:g} ms were left", sent=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from dispatcher.flow.ports import Engine
-from dispatcher.flow.prepare import fate_of, is_required, soft_of, start_event
+from dispatcher.flow.prepare import fate_of, is_required, soft_of, start_event, wanted
 from dispatcher.flow.route import Routed, route
 from dispatcher.layers.pick import Endpoints
 from dispatcher.layers.types import BranchRun
@@ -60,8 +60,16 @@ def _answer(
         response.soft_timeout.CopyFrom(start.completion.soft_timeout)
     for index, node in enumerate(plan.nodes):
         run = BranchRun(request, plan, node, index, request.arrived + deadlines.stop, _never)
-        _node(response.nodes.add(), run, fate_of(run, engine), deadlines, endpoints)
+        _node(response.nodes.add(), run, _fate(run, engine), deadlines, endpoints)
     return response
+
+
+def _fate(run: BranchRun, engine: Engine) -> BranchReason:
+    """Why it would not run, as far as that is known now: what depends on other branches may run."""
+    edges = run.node.edges
+    if edges.asks:
+        return BranchReason.NONE
+    return wanted(run, engine) if edges.feeds else fate_of(run, engine)
 
 
 def _node(
@@ -78,7 +86,12 @@ def _node(
     out.weight = node.weight
     if (soft := soft_of(node, request, deadlines)) is not None:
         out.soft_timeout.CopyFrom(duration(soft))
-    out.deadline.CopyFrom(duration(branch_deadline(0, node.timeout, deadlines.stop)))
+    tail = 0 if run.plan.graph is None else run.plan.graph.tails[run.index]
+    out.deadline.CopyFrom(duration(branch_deadline(0, node.timeout, max(0, deadlines.stop - tail))))
+    out.waits_for.extend(other.id for other in run.plan.nodes if other.id in node.edges.all())
+    out.conditional = bool(node.edges.asks)
+    if node.min_time:
+        out.min_time.CopyFrom(duration(node.min_time))
     if node.sla is not None:
         out.sla.CopyFrom(duration(node.sla))
     out.if_missing = number(node.if_missing)

@@ -13,9 +13,9 @@ Wrong = Callable[..., list[Problem]]
 AT = {
     "": ["access", "cache", "include", "rollouts", "spend_limits", "tls", "triggers"],
     "workers.phone": ["cache", "estimate", "fallback", "price"],
-    "plans.enrich": ["canary", "cascade", "on_branch_failure", "stages", "fallback"],
+    "plans.enrich": ["canary", "on_branch_failure", "fallback"],
     "plans.enrich.budget": ["tokens", "usd"],
-    "plans.enrich.branches.phone": ["allow_partial_input", "fallback", "for_each", "min_time"],
+    "plans.enrich.branches.phone": ["fallback", "for_each"],
     "server": ["tls"],
 }  # fmt: skip
 
@@ -56,19 +56,3 @@ def test_merges_of_later_versions_are_refused_by_name(wrong: Wrong, merge: str, 
     """With and without options."""
     (problem,) = wrong("complete: {until: all}", f"merge: {form.format(merge)}")
     assert problem.message == f"merge: {merge} is not supported by this version"
-
-
-@pytest.mark.parametrize("old", ["required: true", "soft_timeout: 200ms"])
-@pytest.mark.parametrize("key", ["if: branches.phone.confidence < 0.9", 'input: {a: "${branches.phone.output.x}"}'])
-def test_reading_branches_is_refused_by_name(wrong: Wrong, old: str, key: str) -> None:
-    """A read of another branch would make the plan staged."""
-    (problem,) = wrong(old, key)
-    assert problem.message == "reading branches.phone, which makes a plan staged, is not supported by this version"
-
-
-def test_a_plan_that_is_a_cascade_does_not_also_lack_branches(wrong: Wrong) -> None:
-    """What would take the place of `branches` is reported, and nothing else."""
-    text = "version: 1\nworkers: {a: {target: 'a:1', effect: read}}\nplans: {p: {cascade: [{branch: a}]}}\n"
-    assert [str(problem) for problem in wrong(text=text)] == [
-        "f.yaml:3:13 plans.p.cascade: cascade is not supported by this version"
-    ]

@@ -1,0 +1,135 @@
+"""Branches that read each other: the three ways to write them, who waits for whom, and what can never work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dispatcher.config import Config, Problem
+from dispatcher.model.graph import Edges
+
+Load = Callable[..., Config]
+Wrong = Callable[..., list[Problem]]
+
+HEAD = """\
+version: 1
+attributes: [risk]
+workers:
+  a: {target: "a:1", effect: read}
+  b: {target: "b:1", effect: read}
+  c: {target: "c:1", effect: read}
+  s: {target: "s:1", effect: read, stream: true}
+  w: {target: "w:1", effect: write}
+plans:
+  p:
+    budget: {latency: 1s}
+"""
+
+
+def text(body: str) -> str:
+    """A configuration whose plan says `body`, without the warnings about workers that it leaves out."""
+    return HEAD + "\n".join(f"    {line}" for line in body.strip("\n").split("\n")) + "\n"
+
+
+def told(wrong: Wrong, body: str) -> list[str]:
+    """What is said about it, the unused workers aside."""
+    problems = wrong(text=text(body))
+    return [f"{p.path}: {p.message}" for p in problems if not p.message.startswith("no plan uses")]
+
+
+def edges(load: Load, body: str) -> dict[str, Edges]:
+    """Who waits for whom."""
+    return {node.id: node.edges for node in load(text=text(body)).catalogue.plans["p"].nodes}
+
+
+def test_edges_are_what_expressions_read(load: Load) -> None:
+    """An `if` asks, `input` and `output` are fed, and nothing else makes a node wait."""
+    found = edges(
+        load,
+        """
+branches:
+  a: {}
+  b: {if: branches.a.ok, input: "${branches.a.output}"}
+  c: {input: {x: ["${branches.b.output.y}"]}, output: "${[output, branches.a.output]}"}
+""",
+    )
+    assert found["a"] == Edges()
+    assert found["b"] == Edges(frozenset("a"), frozenset("a"))
+    assert found["c"] == Edges(frozenset(), frozenset("ab"))
+
+
+def test_a_stage_waits_for_the_whole_stage_before_it(load: Load) -> None:
+    """Barriers are edges that read nothing."""
+    found = edges(load, "stages: [{a: {}, b: {}}, {c: {}}, {s: {input: '${branches.a.output}'}}]")
+    assert found["c"] == Edges(after=frozenset("ab"))
+    assert found["s"] == Edges(feeds=frozenset("a"), after=frozenset("c"))
+
+
+def test_a_cascade_is_a_chain_of_conditions_merged_by_confidence(load: Load) -> None:
+    """A step asks all steps before it; how it decides is told in CEL."""
+    body = "cascade: [{branch: a, stop_if: confidence > 0.5}, {branch: b, if: 'attributes.risk != \"\"'}, {branch: c}]"
+    plan = load(text=text(body)).catalogue.plans["p"]
+    assert plan.merge.kind == "best_confidence"
+    assert [node.edges.asks for node in plan.nodes] == [frozenset(), frozenset("a"), frozenset("ab")]
+    assert plan.nodes[1].condition_source == '!(branches.a.ok && (confidence > 0.5)) && (attributes.risk != "")'
+    assert plan.nodes[2].condition_source == "!(branches.a.ok && (confidence > 0.5)) && !(branches.b.ok)"
+
+
+WRONG = {
+    "plans.p.branches.a: branches wait for each other: a → b → a": (
+        "branches: {a: {if: branches.b.ok}, b: {input: '${branches.a.output}'}}"
+    ),
+    "plans.p.branches.a: a branch cannot read itself": "branches: {a: {input: '${branches.a.output}'}}",
+    "plans.p.branches: is missing: what is called, by name, in plan order": "complete: {until: all}",
+    "plans.p.stages: stands beside branches": "branches: {a: {}}\nstages: [{b: {}}]",
+    "plans.p.stages: the branch a is given twice": "stages: [{a: {}}, {a: {}}]",
+    "plans.p.cascade: the branch a is given twice": "cascade: [{branch: a}, {branch: a}]",
+    "plans.p.stages: there is no branch": "stages: [{}]",
+    "plans.p.branches: there is no branch": "branches: {}",
+    "plans.p.cascade[0].branch: is missing: the branch's name": "cascade: [{stop_if: confidence > 0.5}]",
+    "plans.p.stages[1].x: unknown worker 'x'": "stages: [{a: {}}, {x: {}}]",
+    "plans.p.branches.a.min_time: 2s is longer than its timeout 1s: it never runs": (
+        "branches: {a: {min_time: 2s, timeout: 1s}}"
+    ),
+    "plans.p.budget.latency: the min_time of a → b adds up to 1.1s; branches have 975ms": (
+        "branches: {a: {min_time: 600ms}, b: {if: branches.a.ok, min_time: 500ms}}"
+    ),
+    "plans.p.branches.s.on_stream_failure: what is kept of a broken stream would feed the write w": (
+        "branches: {s: {on_stream_failure: keep}, w: {input: '${branches.s.output}'}}"
+    ),
+    "plans.p.branches.a.allow_partial_input: no effect: this branch is fed by the request alone": (
+        "branches: {a: {allow_partial_input: true}}"
+    ),
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_what_can_never_work_is_said(wrong: Wrong, said: str) -> None:
+    """At its place, by its path."""
+    assert any(one.startswith(said) for one in told(wrong, WRONG[said])), told(wrong, WRONG[said])
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "caret"),
+    [
+        ("branches: {a: {}, b: {if: branches.aa.ok}}", "plans.p.branches.b.if", "unknown branch 'aa'; did you mean 'a'?"),
+        ("branches: {a: {}, b: {input: '${branches.a.out}'}}", "plans.p.branches.b.input", "a branch has no field 'out'"),
+        ("branches: {a: {}, b: {if: branches.a}}", "plans.p.branches.b.if", "branches.a is read field by field"),
+        ("cascade: [{branch: a, stop_if: confidense > 1.0}]", "plans.p.cascade[0].stop_if", "unknown name 'confidense'"),
+        ("stages: [{a: {}}, {b: {if: branches.c.ok}}]", "plans.p.stages[1].b.if", "unknown branch 'c'"),
+    ],
+)
+def test_a_typo_in_what_is_read_is_shown(wrong: Wrong, body: str, path: str, caret: str) -> None:
+    """With the path of the expression and what was probably meant."""
+    (said,) = told(wrong, body.replace("stop_if: confidense > 1.0}]", "stop_if: confidense > 1.0}, {branch: b}]"))
+    assert said.startswith(f"{path}: ")
+    assert caret in said
+
+
+def test_a_stream_that_feeds_a_write_is_held_back(load: Load) -> None:
+    """Unless the write says that parts are good enough."""
+    body = "branches: {s: {}, w: {input: '${branches.s.output}', allow_partial_input: ALLOW}}"
+    held = load(text=text(body.replace("ALLOW", "false"))).catalogue.plans["p"].nodes[0]
+    free = load(text=text(body.replace("ALLOW", "true"))).catalogue.plans["p"].nodes[0]
+    assert (held.discard_broken, free.discard_broken) == (True, False)
