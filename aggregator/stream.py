@@ -67,7 +67,7 @@ class MergeStream:
         self._functions = functions
         self._fold: Fold | None = Fold()
         self._held = 0
-        self._parts: dict[str, int] = {}
+        self._parts: dict[tuple[str, int | None], int] = {}
         self._span: MergeSpan | None = None
         self._merged: tuple[str, ...] = ()
         self._attributes: dict[str, Attribute] = {}
@@ -125,11 +125,11 @@ class MergeStream:
         """Look at what is not the fold's business: sizes, pace, traces, and what is not built."""
         self._held += size
         match event.what:
-            case PartArrived(branch=branch, replace=replace):
-                before = self._parts.get(branch, 0)
+            case PartArrived(branch=branch, item=item, replace=replace):
+                before = self._parts.get((branch, item), 0)
                 if replace:
                     self._held -= before
-                self._parts[branch] = size if replace else before + size
+                self._parts[branch, item] = size if replace else before + size
             case End() as end:
                 kept = end.state in ANSWERED or (end.streamed and end.reason is BranchReason.STREAM_BROKEN)
                 if kept and self._span is not None:

@@ -179,6 +179,9 @@ def _write_branch(branch: BranchReport, out: report_pb2.BranchReport) -> None:
     out.weight = branch.weight
     if branch.reason:
         out.reason = _number(branch.reason)
+    if branch.item is not None:
+        out.item = branch.item
+        out.item_key = branch.item_key
     if branch.required:
         out.required = True
     if branch.merged:
@@ -229,6 +232,8 @@ def from_branch(branch: report_pb2.BranchReport) -> BranchReport:
         merged=branch.merged,
         span_id=branch.span_id,
         decisions=tuple(PolicyDecision(d.what, d.why, nanoseconds(d.after), d.endpoint) for d in branch.decisions),
+        item=branch.item if branch.HasField("item") else None,
+        item_key=branch.item_key,
     )
 
 

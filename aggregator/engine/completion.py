@@ -13,12 +13,13 @@ from aggregator.engine.alarms import Alarms
 from aggregator.engine.exact import exact
 from aggregator.engine.state import Books
 from fanmesh.model.completion import CompletionRule, Grace, UntilKind
-from fanmesh.model.states import BranchState, CompletedBy
+from fanmesh.model.states import CompletedBy, OnFailure
 
 K, C = UntilKind, CompletedBy
 
 # Bound once: on Python 3.11 reading a member through its class costs as much as the rest of the line.
 ALL: Final = UntilKind.ALL
+SETTLE: Final = OnFailure.SETTLE
 
 NOT_ACCEPTED = frozenset({C.EMPTY, C.UNREACHABLE})
 """Verdicts that say by themselves that the floor does not hold."""
@@ -32,6 +33,7 @@ class Terms(NamedTuple):
     least: Fraction | None
     target: Fraction | None
     grace: Grace
+    on_failure: OnFailure = OnFailure.SETTLE
 
 
 def terms(rule: CompletionRule) -> Terms:
@@ -43,10 +45,11 @@ def terms(rule: CompletionRule) -> Terms:
         exact(rule.min_coverage) if rule.min_coverage > 0 else None,
         exact(min(targets)) if targets else None,
         rule.grace,
+        rule.on_failure,
     )
 
 
-def covers(weight: int, total: int, share: Fraction) -> bool:
+def covers(weight: int | Fraction, total: int, share: Fraction) -> bool:
     """Whether weight / total ≥ share, exactly; 0/0 = 0."""
     return weight * share.denominator >= share.numerator * total and (total > 0 or share <= 0)
 
@@ -68,19 +71,22 @@ def floor_lost(terms: Terms, books: Books) -> bool:
     """
     return (
         books.must_lost > 0
-        or books.succeeded + books.unended < terms.min_success
+        or books.succeeded + books.open_answers < terms.min_success
         or (terms.least is not None and not covers(books.weight_ok + books.pending, books.total, terms.least))
     )
 
 
 def decide(terms: Terms, books: Books, alarms: Alarms) -> CompletedBy | None:
-    """The rule that completes the request now, or None. Rules 2 to 5: the first one is stop, which time alone decides."""
+    """The rule that completes the request now, or None. Rules 2 to 5: the first one is stop, which time alone decides.
+
+    A failure after which nothing more is started completes last: what the others have given may be all that was asked for.
+    """
     if books.unwanted == len(books.nodes):
         return C.EMPTY
     if floor_lost(terms, books):
         return C.UNREACHABLE
     if books.must_open or not floor_holds(terms, books):  # must_open again, to save most events a call
-        return None
+        return _broken_off(terms, books)
     for kind, value in terms.until:
         if kind is ALL and books.unended:  # likewise
             continue
@@ -88,7 +94,14 @@ def decide(terms: Terms, books: Books, alarms: Alarms) -> CompletedBy | None:
             return by
     if not books.waited or alarms.plan_soft_passed:
         return C.SOFT_TIMEOUT if books.unended else C.ALL
-    return None
+    return _broken_off(terms, books)
+
+
+def _broken_off(terms: Terms, books: Books) -> CompletedBy | None:
+    """BRANCH_FAILURE if a branch has failed, the plan goes on no further then, and nothing runs that is waited for."""
+    if terms.on_failure is SETTLE or not books.failures or not books.unended:
+        return None
+    return None if books.running and terms.on_failure is OnFailure.STOP_NEW else C.BRANCH_FAILURE
 
 
 def _met(kind: UntilKind, value: float, terms: Terms, books: Books, alarms: Alarms) -> CompletedBy | None:
@@ -121,10 +134,10 @@ def grace_wait(terms: Terms, books: Books, remaining: int) -> int:
     much is missing as coverage allows. Rounded down.
     """
     low, high = exact(terms.grace.minimum), exact(terms.grace.maximum)
-    pending = [weight for state, weight in zip(books.states, books.weights, strict=True) if state is BranchState.PENDING]
+    pending = books.pending_weights()
     if not pending or not high or terms.target is None:
         return 0
     lightest = min(pending)
     room = (1 - terms.target) * books.total - lightest
-    spread = (sum(pending) - lightest) / room if room > 0 else Fraction(0)
+    spread = Fraction(sum(pending) - lightest) / room if room > 0 else Fraction(0)
     return int(remaining * (low + (high - low) * min(spread, Fraction(1))))

@@ -16,7 +16,8 @@ from aggregator.engine.merges import Merge, MergeError, compile_merge
 from aggregator.engine.state import Books
 from fanmesh.model.coverage import Coverage
 from fanmesh.model.endings import at_exclusion
-from fanmesh.model.events import Alarm, Arm, Change, Effect, End, Event, PartArrived, Result, Start, Update, Verdict
+from fanmesh.model.events import Alarm, Arm, Change, Effect, End, Event, FoldNode, PartArrived, Result, Start, Update, Verdict
+from fanmesh.model.gather import misfit
 from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy, EmitMode, IfMissing
 from fanmesh.model.values import Value
 
@@ -86,13 +87,14 @@ class Fold:
             return [] if changed is None else self._judge(seq, at, changed=changed)
         if isinstance(happening, PartArrived):
             self._read = None
-            return self._updates() if self._harvest.part(self._books.open(happening.branch), happening) else []
+            node = self._open(happening.branch, happening.item)
+            return self._updates() if self._harvest.part(node, happening) else []
         return [] if isinstance(happening, Alarm) else self._judge(seq, at, changed=False)
 
     def snapshot(self) -> tuple[Value, Coverage]:
         """The merged value so far, parts of running streams included, and its coverage; once complete, the result's."""
         if self._read is None:
-            inputs = self._harvest.inputs(self._books.states)
+            inputs = self._harvest.inputs(self._books.states, self._books.groups)
             self._read = self._merge.merge(inputs).value, self._books.coverage()
         return self._read
 
@@ -108,13 +110,19 @@ class Fold:
         except MergeError as wrong:
             raise BadLog(f"merge: {wrong}") from wrong
         for node in start.nodes:
-            if node.if_missing is USE and (why := self._merge.accepts(node.id, node.default)):
+            if node.if_missing is USE and (why := self._default_misfits(node)):
                 raise BadLog(f"the merge cannot take a default: {why}")
         self._books = Books(start.nodes)
         self._terms = terms(start.completion)
         self._alarms = Alarms(start.stop, start.completion.soft)
         self._harvest = Harvest(start.nodes, self._merge)
         self._snapshots = start.emit is EmitMode.SNAPSHOT
+
+    def _default_misfits(self, node: FoldNode) -> str | None:
+        """Why what stands in for a missing answer of the node cannot be merged; None = it can."""
+        if node.gather is None:
+            return self._merge.accepts(node.id, node.default)
+        return misfit(node.gather, node.default)
 
     def _catch_up(self, applied_seq: int, at: int, *, inclusive: bool) -> list[Effect]:
         """Fire what was due before `at` (or at it, for an alarm), in order. At one instant: stop, endings, softs."""
@@ -129,37 +137,71 @@ class Fold:
             else:
                 return []
 
+    def _open(self, branch: str, item: int | None) -> int:
+        """The position of a node that has not ended, and whose leaf `item` has not; BadLog if there is none."""
+        books = self._books
+        node = books.open(branch)
+        group = books.groups.get(node)
+        if item is None:
+            if group is not None:
+                raise BadLog(f"{branch!r} has been expanded: each of its items has an ending of its own")
+            return node
+        if group is None or not 0 <= item < len(group.keys):
+            raise BadLog(f"{branch!r} has no item {item}")
+        if group.states[item] is not PENDING:
+            raise BadLog(f"{branch}[{item}] has already ended")
+        return node
+
     def _change(self, change: Change, at: int) -> bool | None:
         """Note a node's fate. None: it has not ended by it; else whether the merged value may be another one."""
         books = self._books
-        branch, kind, reason = change
+        branch, kind, reason, item, keys, tolerated = change
         if kind is STARTED:
-            node = books.open(branch)
-            soft = books.nodes[node].soft
-            if not books.started[node]:  # a soft timeout counts from the first send
-                books.started[node] = True
-                self._read = None
-                if soft is not None and not books.must[node]:
-                    self._alarms.add_soft(at + soft, node)
+            self._start(self._open(branch, item), item, at)
             return None
         if kind is ChangeKind.PLANNED:
             books.open(branch)
             return None
+        if kind is ChangeKind.EXPANDED and item is None:
+            node = self._open(branch, None)
+            if books.nodes[node].gather is None or books.started[node]:
+                raise BadLog(f"{branch!r} is expanded although it {'has started' if books.started[node] else 'is one call'}")
+            self._read = None
+            books.expand(node, keys, tolerated)
+            return None if keys else False
         if kind is ChangeKind.EXCLUDED and reason is not R.NONE:
-            node = books.open(branch)
+            node = self._open(branch, item)
+            if item is not None:
+                if books.groups[node].started[item]:
+                    raise BadLog(f"{branch}[{item}] is excluded after it was started")
+                self._read = None
+                return books.end_leaf(node, item, at_exclusion(reason, must=books.must[node]), reason) is S.DEFAULTED
             if books.started[node]:
                 raise BadLog(f"{branch!r} is excluded after it was started")
             self._read = None
             return books.end(node, at_exclusion(reason, must=books.must[node]), reason) is S.DEFAULTED
         raise BadLog(f"{branch!r}: {kind.name} with reason {reason.name} is no fate of a node")
 
+    def _start(self, node: int, item: int | None, at: int) -> None:
+        """A call of the node was sent. Its soft timeout counts from the first one."""
+        books = self._books
+        if books.started[node] if item is None else books.groups[node].started[item]:
+            return
+        self._read = None
+        if books.start(node, item):
+            soft = books.nodes[node].soft
+            if soft is not None and not books.must[node]:
+                self._alarms.add_soft(at + soft, node)
+
     def _end(self, end: End) -> bool:
         """Note an ending. Whether the merged value may be another one."""
         if end.state is PENDING:
             raise BadLog(f"{end.branch!r} ends as PENDING")
-        books = self._books
-        node = books.open(end.branch)
+        books, item = self._books, end.item
+        node = self._open(end.branch, item)
         self._read = None
+        if item is not None:
+            return self._harvest.end(node, end, books.end_leaf(node, item, end.state, end.reason))
         return self._harvest.end(node, end, books.end(node, end.state, end.reason))
 
     def _judge(self, seq: int, at: int, *, changed: bool) -> list[Effect]:
@@ -188,7 +230,7 @@ class Fold:
         coverage = books.coverage()
         result = Result(None, coverage)
         if accepted:
-            merged = self._merge.merge(self._harvest.inputs(books.states))
+            merged = self._merge.merge(self._harvest.inputs(books.states, books.groups))
             result = Result(merged.value, coverage, merged.conflicts, merged.merged, merged.error)
         self._read = result.value, coverage
         self.verdict = Verdict(by, applied_seq, at, accepted)

@@ -5,14 +5,18 @@ Apart from `state`, because counting decides when a request is complete and valu
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeAlias
 
 from aggregator.engine.accumulate import Accumulator, PartError
 from aggregator.engine.badlog import BadLog
 from aggregator.engine.merging import Merge, MergeInput
 from fanmesh.model.events import End, FoldNode, PartArrived
+from fanmesh.model.gather import gather, misfit
+from fanmesh.model.leaves import Leaves
 from fanmesh.model.states import BranchReason, BranchState
-from fanmesh.model.values import Value
+from fanmesh.model.values import JsonValue, Value
 
 R, S = BranchReason, BranchState
 
@@ -23,40 +27,54 @@ FELL_BACK: Final = BranchState.FELL_BACK
 DEFAULTED: Final = BranchState.DEFAULTED
 
 
-class Harvest:
-    """Values by the position of their node in plan order."""
+_Place: TypeAlias = tuple[int, int | None]
+"""A node, or a leaf of one."""
 
-    __slots__ = ("_accepts", "_digest", "_ended", "_nodes", "_streams", "_sure", "_values")
+
+class _Leaf(NamedTuple):
+    """What a leaf gave. `place`: in the order of endings."""
+
+    value: JsonValue
+    confidence: float
+    place: int
+
+
+class Harvest:
+    """Values by the position of their node in plan order; those of leaves by the position of their item below that."""
+
+    __slots__ = ("_accepts", "_digest", "_ended", "_leaves", "_nodes", "_streams", "_sure", "_values")
 
     def __init__(self, nodes: tuple[FoldNode, ...], merge: Merge) -> None:
         self._nodes = nodes
         self._accepts = merge.strategy.accepts
         self._digest = merge.strategy.digest
         self._values: dict[int, MergeInput] = {}  # what ended
+        self._leaves: dict[int, dict[int, _Leaf]] = {}
         self._ended = 0
-        self._streams: dict[int, Accumulator] = {}
-        self._sure: dict[int, float] = {}  # what a stream's parts said last of their confidence
+        self._streams: dict[_Place, Accumulator] = {}
+        self._sure: dict[_Place, float] = {}  # what a stream's parts said last of their confidence
 
     def part(self, at: int, part: PartArrived) -> bool:
         """Take a part of a stream. Whether it was new; BadLog if it cannot be joined."""
-        stream = self._streams.get(at)
+        place = at, part.item
+        stream = self._streams.get(place)
         if stream is None:
-            stream = self._streams[at] = Accumulator()
+            stream = self._streams[place] = Accumulator()
         anew = part.replace or part.attempt > stream.attempt
         try:
             added = stream.add(part.attempt, part.part_seq, replace=part.replace, value=part.value)
         except PartError as refused:
             raise BadLog(f"{part.branch}: {refused}") from refused
         if added and (anew or part.confidence is not None):  # what replaces the parts replaces what was said of them
-            self._sure[at] = part.confidence or 0.0
+            self._sure[place] = part.confidence or 0.0
         return added
 
     def end(self, at: int, end: End, state: BranchState) -> bool:
-        """Take the value of a branch that ended as `state`. Whether the merged value may now be another one.
+        """Take the value of a branch, or of a leaf, that ended as `state`. Whether the merged value may now be another one.
 
         A stream that broke after parts keeps them, also where a default stands in for the branch: they are real.
         """
-        stream = self._streams.pop(at, None) if self._streams else None
+        stream = self._streams.pop((at, end.item), None) if self._streams else None
         place = self._ended
         self._ended += 1
         parts = stream if stream is not None and end.streamed and stream.attempt == end.attempt else None
@@ -67,26 +85,63 @@ class Harvest:
             value = parts.value()
         else:
             return stream is not None or state is DEFAULTED
+        said = end.confidence
+        sure = said if said is not None else self._sure.get((at, end.item), 0.0) if parts is not None else 0.0
+        node = self._nodes[at]
+        if node.gather is not None and end.item is not None:
+            if why := misfit(node.gather, value) or self._accepts(end.branch, gather(node.gather, [("", value)])):  # type: ignore[list-item]  # it fits: JSON
+                raise BadLog(f"{end.branch}[{end.item}]: {why}")
+            self._leaves.setdefault(at, {})[end.item] = _Leaf(value, sure, place)  # type: ignore[arg-type]  # it fits: JSON
+            return True
         if why := self._accepts(end.branch, value):
             raise BadLog(f"the merge cannot take it: {why}")
-        said = end.confidence
-        sure = said if said is not None else self._sure.get(at, 0.0) if parts is not None else 0.0
         digest = None if self._digest is None else self._digest(value)
         self._values[at] = MergeInput(end.branch, value, place, confidence=sure, digest=digest)
         return True
 
-    def inputs(self, states: list[BranchState]) -> list[MergeInput]:
+    def inputs(self, states: list[BranchState], groups: Mapping[int, Leaves] = MappingProxyType({})) -> list[MergeInput]:
         """What there is to merge, in plan order. The parts of a running stream count as far as the merge can take them."""
         found: list[MergeInput] = []
         values = self._values
         for at, (state, node) in enumerate(zip(states, self._nodes, strict=True)):
             if at in values:
                 found.append(values[at])
+            elif at in groups:
+                if state in GATHERED and (together := self._gathered(at, groups[at], len(states) + at)) is not None:
+                    found.append(together)
             elif state is DEFAULTED:
                 found.append(MergeInput(node.id, node.default, len(states), defaulted=True))
-            elif state is PENDING and at in self._streams:
-                stream = self._streams[at]
+            elif state is PENDING and (at, None) in self._streams:
+                stream = self._streams[at, None]
                 value = stream.glance()  # a merge keeps nothing of its inputs
                 if stream.attempt >= 0 and self._accepts(node.id, value) is None:
-                    found.append(MergeInput(node.id, value, len(states) + at, confidence=self._sure.get(at, 0.0)))
+                    found.append(MergeInput(node.id, value, len(states) + at, confidence=self._sure.get((at, None), 0.0)))
         return found
+
+    def _gathered(self, at: int, group: Leaves, place: int) -> MergeInput | None:
+        """What the leaves have given so far, as one value; no surer than the least sure of them. None: nothing."""
+        node, leaves = self._nodes[at], self._leaves.get(at, {})
+        answers: list[tuple[str, JsonValue]] = []
+        sure, real = 1.0, False
+        for item, (key, state) in enumerate(zip(group.keys, group.states, strict=True)):
+            if (leaf := leaves.get(item)) is not None:
+                answers.append((key, leaf.value))
+                sure, real = min(sure, leaf.confidence), True
+            elif state is DEFAULTED:
+                answers.append((key, node.default))  # type: ignore[arg-type]  # checked when the log began
+                sure = 0.0
+            elif state is PENDING and (stream := self._streams.get((at, item))) is not None and stream.attempt >= 0:
+                value = stream.glance()
+                if misfit(node.gather, value) is None:  # type: ignore[arg-type]  # it has leaves
+                    answers.append((key, value))  # type: ignore[arg-type]  # it fits: JSON
+                    sure, real = min(sure, self._sure.get((at, item), 0.0)), True
+        if not answers:
+            return None
+        together = gather(node.gather, answers)  # type: ignore[arg-type]  # it has leaves
+        if not group.open:
+            place = max((leaf.place for leaf in leaves.values()), default=place)
+        return MergeInput(node.id, together, place, defaulted=not real, confidence=sure)
+
+
+GATHERED: Final = frozenset({PENDING, SUCCEEDED})
+"""States of an expanded node whose leaves are part of the result."""

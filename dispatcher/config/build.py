@@ -21,10 +21,11 @@ from dispatcher.config.policies import Policies
 from dispatcher.config.problems import Path
 from dispatcher.config.shape import CompleteShape, CountShape, CoverageShape, FileShape, PlanShape
 from dispatcher.config.version import version
-from dispatcher.model.plan import Accepts, Catalogue, Plan, Route, Worker, accept_any
+from dispatcher.model.plan import Accepts, Catalogue, Plan, Route, Worker, accept_any, unfit
 from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
+from fanmesh.model.gather import gather
 from fanmesh.model.merge import MergeSpec
-from fanmesh.model.states import IfMissing
+from fanmesh.model.states import IfMissing, OnFailure
 
 
 def build(shape: FileShape, parsed: Parsed, policies: Policies, merges: MergeCatalogue, local: Collection[str]) -> Catalogue:
@@ -57,9 +58,11 @@ def _plan(name: str, plan: PlanShape, workers: dict[str, Worker], parsed: Parsed
         return built
     branches = placed(plan, path)
     for node in built.nodes:
-        if node.if_missing is IfMissing.USE and (why := accepts(node.id, node.default)) is not None:
-            where = (*branches[node.id].path, "if_missing", "use")
-            parsed.complain(where, f"merge {spec.kind} cannot take it: {why}")
+        where = branches[node.id].path
+        if node.each is not None and (why := accepts(node.id, gather(node.each.gather, []))) is not None:
+            parsed.complain((*where, "for_each"), f"merge {spec.kind} cannot take it: {why}", at_key=True)
+        elif node.if_missing is IfMissing.USE and (why := unfit(node, node.default, accepts)) is not None:
+            parsed.complain((*where, "if_missing", "use"), f"merge {spec.kind} cannot take it: {why}")
     return built
 
 
@@ -70,6 +73,7 @@ def _completion(complete: CompleteShape, plan: PlanShape) -> CompletionRule:
         grace=Grace(complete.grace.min, complete.grace.max),
         min_success=plan.accept.min_success,
         min_coverage=plan.accept.min_coverage,
+        on_failure=OnFailure[plan.on_branch_failure.upper()],
     )
 
 

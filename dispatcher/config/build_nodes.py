@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from dispatcher.config.expressions import AFTER, BEFORE, JUDGING, Asked, condition, mapping
+from dispatcher.config.expressions import AFTER, BEFORE, JUDGING, LISTED, Asked, condition, mapping
 from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import Placed, Stop, named, placed
 from dispatcher.config.problems import Path
 from dispatcher.config.quantities import show_duration
-from dispatcher.config.shape import PlanShape, UseShape
+from dispatcher.config.shape import EachShape, PlanShape, UseShape
 from dispatcher.model.deadlines import divide
+from dispatcher.model.each import Each
 from dispatcher.model.graph import NO_EDGES, Edges, cycle
 from dispatcher.model.plan import Node, Plan, Worker
 from dispatcher.model.reading import Condition, Reading, Unreadable
-from fanmesh.model.states import IfMissing
+from fanmesh.model.states import Gather, IfMissing
 
 
 def build_nodes(plan: PlanShape, path: Path, workers: Mapping[str, Worker], parsed: Parsed) -> tuple[Node, ...]:
@@ -47,8 +48,10 @@ def _node(
         case word:
             if_missing, default = IfMissing[word.upper()], None
     own = condition(shape.condition, (*path, "if"), known, parsed)
-    sent = mapping(shape.input, (*path, "input"), known, BEFORE, parsed)
-    given = mapping(shape.output, (*path, "output"), known, AFTER, parsed)
+    each, listed = _each(shape.for_each, (*path, "for_each"), known, parsed)
+    more: frozenset[str] = frozenset() if each is None else LISTED
+    sent = mapping(shape.input, (*path, "input"), known, BEFORE | more, parsed)
+    given = mapping(shape.output, (*path, "output"), known, AFTER | more, parsed)
     asked = _escalating(own, branch.stops, parsed) if branch.stops else own
     there = branches.keys()  # a name that is known, and not there, has been complained about
     return Node(
@@ -66,10 +69,28 @@ def _node(
         input=sent.mapping,
         output=given.mapping,
         discard_broken=shape.on_stream_failure == "discard",
-        edges=Edges(asked.branches & there, (sent.branches | given.branches) & there, branch.after & there),
+        edges=Edges(asked.branches & there, (sent.branches | given.branches | listed) & there, branch.after & there),
         min_time=shape.min_time or 0,
         allow_partial_input=shape.allow_partial_input,
+        each=each,
     )
+
+
+def _each(
+    shape: EachShape | str | None, path: Path, known: Collection[str], parsed: Parsed
+) -> tuple[Each | None, frozenset[str]]:
+    """What it says about its list, and the branches that the list is made from."""
+    if shape is None:
+        return None, frozenset()
+    said = EachShape(items=shape) if isinstance(shape, str) else shape
+    where = path if isinstance(shape, str) else (*path, "items")
+    items = mapping(said.items, where, known, BEFORE, parsed)
+    key = mapping(said.key, (*path, "key"), (), BEFORE | LISTED, parsed)
+    if items.mapping is None:
+        return None, frozenset()
+    gather, most = Gather[said.gather.upper()], said.max_items
+    each = Each(items.mapping, key.mapping, gather, said.max_concurrency, most, said.tolerate, said.canary)
+    return each, items.branches
 
 
 def _escalating(own: Asked, stops: Sequence[Stop], parsed: Parsed) -> Asked:

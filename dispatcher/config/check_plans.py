@@ -14,6 +14,10 @@ from dispatcher.config.shape import BranchShape, CountShape, CoverageShape, Plan
 WAYS: Final = ("branches", "stages", "cascade")
 
 
+MANY: Final = 1 << 40
+"""As many answers as a plan may give that calls a branch for each item of a list."""
+
+
 def check_plan(plan: PlanShape, path: Path, workers: Collection[str], parsed: Parsed) -> None:
     """Add to `parsed.problems` what does not fit together within the plan at `path`."""
     _ways(path, parsed)
@@ -82,6 +86,8 @@ def _times(plan: PlanShape, path: Path, parsed: Parsed) -> None:
 
 def _rules(plan: PlanShape, path: Path, parsed: Parsed) -> None:
     branches = len(named(path, parsed))
+    if any(branch.shape.for_each is not None for branch in placed(plan, path).values()):
+        branches = MANY
     if plan.accept.min_success > branches:
         message = f"{plan.accept.min_success} is more than the plan's branches"
         parsed.complain((*path, "accept", "min_success"), message, f"at most {branches}")

@@ -24,6 +24,9 @@ BEFORE: Final = frozenset({"input"})
 AFTER: Final = frozenset({"input", "output"})
 """What can be read once it has."""
 
+LISTED: Final = frozenset({"item", "index"})
+"""What can be read, too, where a branch is called for each item of a list."""
+
 JUDGING: Final = frozenset({"input", "output", "confidence"})
 """What can be read where an answer is judged."""
 

@@ -79,3 +79,20 @@ def show_duration(ns: int) -> str:
     """The shortest exact way to write it: 1500000000 → `1.5s`, 300000000 → `300ms`."""
     unit, size = next(((unit, size) for unit, size in (("s", SECOND), ("ms", MS)) if ns >= size), ("us", US))
     return f"{Decimal(ns) / size:f}{unit}" if ns else "0"
+
+
+PERCENT_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?%$"
+_PERCENT: Final = re.compile(PERCENT_PATTERN, re.ASCII)
+
+
+def parse_tolerance(value: object) -> int | float:
+    """A count, or `10%` as the share 0.1, which is a float. Raises Wrong."""
+    expected = "a whole number, or a percentage such as 10%"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if not isinstance(value, str) or not _PERCENT.fullmatch(value):
+        raise Wrong(f"{shown(value)} is not a number of failures", expected)
+    share = float(value.removesuffix("%")) / 100
+    if share > 1:
+        raise Wrong(f"{value} is more than all", expected)
+    return share

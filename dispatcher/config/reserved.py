@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 KEYS: Final = frozenset({
-    "access", "cache", "canary", "estimate", "fallback", "for_each", "include", "max_concurrency", "max_items",
-    "on_branch_failure", "price",
+    "access", "cache", "estimate", "fallback", "include", "price",
     "rollouts", "spend_limits", "tls", "tokens", "triggers", "usd",
 })  # fmt: skip
 

@@ -29,6 +29,7 @@ from dispatcher.config.shape_types import (
     Size,
     Target,
     Template,
+    Tolerance,
     choice,
     only_key,
 )
@@ -100,6 +101,26 @@ IfMissingShape: TypeAlias = Annotated[
 ]
 
 
+class EachShape(Section):
+    """Call the branch's worker once for each item of a list."""
+
+    items: Template = Field(description="The list; reads `input`, `attributes` and other `branches`.")
+    key: Template = Field(
+        default=None, description="What tells an item from others; reads `item`, `index`. Same ones are called once."
+    )
+    gather: Literal["list", "concat", "map"] = Field(
+        default="list", description="What the answers become: a list; lists, joined to one; a map by `key`."
+    )
+    max_concurrency: Count | None = Field(default=None, description="Items that are called at once; all, if not given.")
+    max_items: Count = Field(default=1000, description="With more items than that the branch fails.")
+    tolerate: Tolerance | None = Field(
+        default=None, description="How many items may fail, or how much of them. Not given: none if required, else all but one."
+    )
+    canary: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="So many items are called first, and the others only when one of these has answered."
+    )
+
+
 class BranchShape(Section):
     """One branch of a plan: a worker, and what its answer means to the plan."""
 
@@ -124,6 +145,13 @@ class BranchShape(Section):
     min_time: PositiveDuration | None = Field(
         default=None, description="With less time left it is not tried; branches that it waits for leave it that much."
     )
+    for_each: (
+        Annotated[
+            Annotated[EachShape, Tag("(options)")] | Annotated[str, Tag("(list)")],
+            choice(lambda v: "(list)" if isinstance(v, str) else "(options)", "a list such as ${input.items}, or {items: …}"),
+        ]
+        | None
+    ) = Field(default=None, description="It is called once for each item of this list.")
     allow_partial_input: bool = Field(
         default=False, description="What a broken stream left behind is good enough for this write to be fed with."
     )
@@ -187,6 +215,10 @@ class PlanShape(Section):
     )
     cascade: Annotated[list[StepShape], Field(min_length=1)] | None = Field(
         default=None, description="Instead of `branches`: steps, each of which runs if none before it was good enough."
+    )
+    on_branch_failure: Literal["settle", "stop_new", "cancel_all"] = Field(
+        default="settle",
+        description="What a failed branch means for others: nothing; none starts any more; those that run are cancelled, too.",
     )
     complete: CompleteShape = Field(default=CompleteShape(), description="When a request is complete.")
     accept: AcceptShape = Field(default=AcceptShape(), description="The floor below which the request fails.")

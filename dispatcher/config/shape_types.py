@@ -73,6 +73,17 @@ MethodName: TypeAlias = Annotated[
 MetadataKey: TypeAlias = Annotated[
     str, PlainValidator(method_values.parse_metadata_key), _text("metadata key", method_values.KEY_PATTERN, "authorization")
 ]
+Tolerance: TypeAlias = Annotated[
+    int | float,
+    PlainValidator(quantities.parse_tolerance),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": quantities.PERCENT_PATTERN}],
+            "x-type": "count or percentage",
+            "examples": [3, "10%"],
+        }
+    ),
+]
 Cel: TypeAlias = Annotated[str, Field(json_schema_extra={"x-type": "CEL", "examples": ['attributes.task == "enrich"']})]
 Template: TypeAlias = Annotated[Any, Field(json_schema_extra={"x-type": "value with ${CEL}"})]
 Ratio: TypeAlias = Annotated[float, Field(ge=0, le=1)]

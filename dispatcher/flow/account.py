@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
 from dispatcher.flow.rows import row_of
 from dispatcher.flow.run import Run
-from fanmesh.model.coverage import Coverage, Tally, cover, degraded
+from dispatcher.layers.types import BranchRun
+from dispatcher.model.plan import Node
+from fanmesh.model.coverage import degraded
+from fanmesh.model.endings import SATISFIES, leaf_fails, with_default
 from fanmesh.model.events import Result, Verdict
 from fanmesh.model.report import BranchReport, Report
-from fanmesh.model.states import BranchReason
+from fanmesh.model.states import BranchReason, BranchState
+from fanmesh.model.usage import NOTHING
+
+MOST_ROWS: Final = 50
+"""A report with more rows than that for one branch helps nobody, and is paid for by every request."""
 
 
 def report_of(run: Run, route: str, version: str, verdict: Verdict, result: Result | None, now: int) -> Report:
     """Everything that can be said. Without a result (the caller has gone) the coverage is counted here."""
     merged = frozenset(result.merged) if result is not None else frozenset()
     decided = run.request.arrived + verdict.at
-    rows = tuple([row_of(branch, decided, merged=branch.node.id in merged) for branch in run.runs])
-    bits = degraded(
-        (row.state, row.reason, row.merged and row.reason is BranchReason.STREAM_BROKEN and not branch.node.whole_only)
-        for row, branch in zip(rows, run.runs, strict=True)
-    )
+    rows: list[BranchReport] = []
+    bits: list[tuple[BranchState, BranchReason, bool]] = []
+    for branch in run.branches:
+        own = branch.node.id in merged
+        leaves = run.leaves(branch)
+        each = [row_of(one, decided, merged=own and _given(one)) for one in leaves or (branch,)]
+        bits += [_bit(row, branch.node) for row in each]
+        rows += each if len(each) <= MOST_ROWS else folded(row_of(branch, decided, merged=own), each)
+    missing = degraded(bits)
     return Report(
         request_id=run.request.id,
         plan=run.plan.name,
         completed_by=verdict.completed_by,
-        coverage=result.coverage if result is not None else _coverage(rows),
-        branches=rows,
-        degraded=bits,
-        complete=verdict.accepted and not bits and not (result is not None and result.error),
+        coverage=result.coverage if result is not None else run.coverage(),
+        branches=tuple(rows),
+        degraded=missing,
+        complete=verdict.accepted and not missing and not (result is not None and result.error),
         route=route,
         config_version=version,
         trace_id=run.request.trace.trace_id,
@@ -37,11 +52,32 @@ def report_of(run: Run, route: str, version: str, verdict: Verdict, result: Resu
     )
 
 
-def _coverage(rows: tuple[BranchReport, ...]) -> Coverage:
-    return cover(Tally(row.state, row.reason, row.weight, row.started_after is not None) for row in rows)
+def _given(run: BranchRun) -> bool:
+    """Whether it is part of what its node has given: a leaf that answered, or whose broken stream was kept."""
+    if run.parent is None or with_default(run.state, run.reason, run.node.if_missing) in SATISFIES:
+        return True
+    return run.reason is BranchReason.STREAM_BROKEN and not run.node.whole_only
 
 
-def _critical_path(rows: tuple[BranchReport, ...]) -> tuple[str, ...]:
+def _bit(row: BranchReport, node: Node) -> tuple[BranchState, BranchReason, bool]:
+    return row.state, row.reason, row.merged and row.reason is BranchReason.STREAM_BROKEN and not node.whole_only
+
+
+def folded(node: BranchReport, leaves: list[BranchReport]) -> list[BranchReport]:
+    """One row for a node of very many items, with how they have ended, and those that failed; of these so many, too."""
+    counts = Counter(row.state.name for row in leaves)
+    told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+    usage = NOTHING
+    for row in leaves:
+        usage = usage + row.usage
+    ends = [row.started_after + row.elapsed for row in leaves if row.started_after is not None and row.elapsed is not None]
+    last = max(ends, default=None)
+    took = None if last is None or node.started_after is None else last - node.started_after
+    whole = node._replace(detail=f"{len(leaves)} items: {told}", usage=usage, elapsed=took)
+    return [whole, *[row for row in leaves if leaf_fails(row.state, row.reason)][:MOST_ROWS]]
+
+
+def _critical_path(rows: Sequence[BranchReport]) -> tuple[str, ...]:
     """The branch that was the last to end, or to be cut: the one to make faster. Ties: plan order."""
     last, latest = "", -1
     for row in rows:

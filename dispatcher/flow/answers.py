@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dispatcher.flow.sink import BranchSink
 from dispatcher.layers.types import BranchRun
 from dispatcher.model.reading import View
 from fanmesh.model.endings import with_default
+from fanmesh.model.gather import gather
 from fanmesh.model.outcome import Success
 from fanmesh.model.states import BranchReason, BranchState
 from fanmesh.model.values import Value
@@ -22,8 +24,22 @@ class Answer(NamedTuple):
     whole: bool = True
 
 
-def answer_of(run: BranchRun, sink: BranchSink | None) -> Answer | None:
-    """What a branch that has ended gives to nodes that read it; None: it is missing to them."""
+def answer_of(run: BranchRun, leaves: Sequence[BranchRun], sinks: Mapping[int, BranchSink]) -> Answer | None:
+    """What a branch that has ended gives to nodes that read it; None: it is missing to them. `leaves`: of its list."""
+    each = run.node.each
+    if each is None:
+        return _own(run, sinks.get(run.index))
+    if run.items is not None and not run.items:
+        return Answer(gather(each.gather, []))  # there was nothing to ask
+    if run.state not in ANSWERED:
+        return None
+    given = [(leaf.item_key, _own(leaf, sinks.get(leaf.index))) for leaf in leaves]
+    answers = [(key, answer.value) for key, answer in given if answer is not None]
+    together = gather(each.gather, answers)  # type: ignore[arg-type]  # what does not fit is no answer
+    return Answer(together, all(answer is None or answer.whole for _, answer in given))
+
+
+def _own(run: BranchRun, sink: BranchSink | None) -> Answer | None:
     state = with_default(run.state, run.reason, run.node.if_missing)
     if state is BranchState.DEFAULTED:
         return Answer(run.node.default)
@@ -35,9 +51,16 @@ def answer_of(run: BranchRun, sink: BranchSink | None) -> Answer | None:
     return None
 
 
-def view_of(run: BranchRun, answer: Answer | None) -> View:
-    """How expressions see it. A branch without an answer is bound, too: an `if` decides about it rather than fails."""
-    state, outcome = with_default(run.state, run.reason, run.node.if_missing), run.outcome
+def view_of(run: BranchRun, answer: Answer | None, leaves: Sequence[BranchRun]) -> View:
+    """How expressions see it. A branch without an answer is bound, too: an `if` decides about it rather than fails.
+
+    One that was called for each item of a list is no surer than the least sure of its answers.
+    """
+    state = with_default(run.state, run.reason, run.node.if_missing)
     ok = state in ANSWERED
-    sure = outcome.confidence if ok and isinstance(outcome, Success) else None
-    return View(ok=ok, state=state.name, confidence=sure or 0.0, output={} if answer is None else answer.value)
+    sure = min((_sure(one) for one in (leaves or (run,)) if one.state in ANSWERED), default=0.0) if ok else 0.0
+    return View(ok=ok, state=state.name, confidence=sure, output={} if answer is None else answer.value)
+
+
+def _sure(run: BranchRun) -> float:
+    return (run.outcome.confidence or 0.0) if isinstance(run.outcome, Success) else 0.0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
+from dispatcher.flow.expansion import Expansion
 from dispatcher.layers.types import Attempt, BranchRun
+from fanmesh.model.coverage import Tally, leaf_tallies
+from fanmesh.model.endings import with_default
 from fanmesh.model.events import End, PartArrived
 from fanmesh.model.fault import Fault
 from fanmesh.model.outcome import Part, Success
+from fanmesh.model.states import BranchState
 from fanmesh.model.usage import NOTHING
 
 
@@ -20,9 +24,10 @@ def end_of(run: BranchRun, *, streamed: bool) -> End:
     branch, state, reason, outcome = run.node.id, run.state, run.reason, run.outcome
     if isinstance(outcome, Success):
         value = None if streamed else outcome.value
-        return End(branch, number, state, reason, value, streamed, outcome.confidence, outcome.usage, 0, "", span_id, flags)
+        sure, usage = outcome.confidence, outcome.usage
+        return End(branch, number, state, reason, value, streamed, sure, usage, 0, "", span_id, flags, run.item)
     code, detail = (0, "") if outcome is None else (int(outcome.code), outcome.detail)
-    return End(branch, number, state, reason, None, streamed, None, NOTHING, code, detail, span_id, flags)
+    return End(branch, number, state, reason, None, streamed, None, NOTHING, code, detail, span_id, flags, run.item)
 
 
 def part_of(run: BranchRun, attempt: Attempt, part: Part) -> PartArrived:
@@ -30,7 +35,7 @@ def part_of(run: BranchRun, attempt: Attempt, part: Part) -> PartArrived:
     trace = attempt.trace or run.trace
     span_id, flags = (trace.span_id, trace.flags) if trace is not None else (b"", 0)
     number = attempt.parts - 1
-    return PartArrived(run.node.id, attempt.number, number, part.replace, part.value, part.confidence, span_id, flags)
+    return PartArrived(run.node.id, attempt.number, number, part.replace, part.value, part.confidence, span_id, flags, run.item)
 
 
 def wrote(runs: Iterable[BranchRun]) -> bool:
@@ -41,3 +46,19 @@ def wrote(runs: Iterable[BranchRun]) -> bool:
 def _arrived(attempt: Attempt) -> bool:
     """Whether a worker may have seen it."""
     return not isinstance(attempt.outcome, Fault) or attempt.outcome.sent
+
+
+def tallies(nodes: Iterable[BranchRun], expansions: Mapping[int, Expansion]) -> Iterator[Tally]:
+    """What coverage needs to know of each branch, and of each leaf."""
+    for run in nodes:
+        state = with_default(run.state, run.reason, run.node.if_missing)
+        expansion = expansions.get(run.index)
+        if expansion is None or not expansion.runs:
+            yield Tally(state, run.reason, run.node.weight, run.started_at is not None)
+        else:
+            leaves = ((_defaulted(leaf), leaf.reason, leaf.started_at is not None) for leaf in expansion.runs)
+            yield from leaf_tallies(leaves, len(expansion.runs), run.node.weight, state, run.reason)
+
+
+def _defaulted(run: BranchRun) -> BranchState:
+    return with_default(run.state, run.reason, run.node.if_missing)

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dispatcher.flow.ports import Engine
 from dispatcher.layers.types import BranchRun
 from dispatcher.model.deadlines import Deadlines, soft_within
-from dispatcher.model.plan import Node, Plan
-from dispatcher.model.reading import Unreadable
+from dispatcher.model.each import Each, key_text
+from dispatcher.model.plan import Node, Plan, fold_node
+from dispatcher.model.reading import Reading, Unreadable
 from dispatcher.model.request import Request
 from dispatcher.policies.overload import Stage
 from fanmesh.model.completion import CompletionRule
-from fanmesh.model.events import FoldNode, Start
+from fanmesh.model.events import Start
 from fanmesh.model.states import BranchReason, IfMissing
+from fanmesh.model.values import JsonValue
 
 R = BranchReason
 
@@ -45,14 +47,43 @@ def wanted(run: BranchRun, engine: Engine) -> BranchReason:
 
 
 def mapped(run: BranchRun, engine: Engine) -> BranchReason:
-    """NONE if the node's input could be mapped: it is the run's now. Raises Malformed like `wanted`."""
+    """NONE if the node's input could be mapped: it is the run's now. Raises Malformed like `wanted`.
+
+    A node that is called for each item of a list is given its items instead; their leaves are mapped one by one.
+    """
+    if run.node.each is not None and run.item is None:
+        return listed(run, run.node.each, engine)
     if run.node.input is None:
+        if run.item is not None:
+            run.input = engine.box(run.item_value)
         return R.NONE
     value = run.node.input(run.reading())
     if isinstance(value, Unreadable):
         engine.observer.expression_error("input")
         return R.CONDITION_ERROR
     run.input = engine.box(value)
+    return R.NONE
+
+
+def listed(run: BranchRun, each: Each, engine: Engine) -> BranchReason:
+    """NONE if there is a list to call the node for: its items are the run's now, each of them once."""
+    items = each.items(run.reading())
+    if not isinstance(items, list):
+        engine.observer.expression_error("for_each")
+        return R.CONDITION_ERROR
+    if len(items) > each.most:
+        run.note("for_each", f"{len(items)} items are more than max_items {each.most}", run.request.arrived)
+        return R.TOO_LARGE
+    found: dict[str, JsonValue] = {}
+    for index, item in enumerate(items):
+        key: JsonValue | Unreadable = item
+        if each.key is not None:
+            key = each.key(Reading(run.request.input, run.request.attributes, None, run.branches, item=item, index=index))
+        if isinstance(key, Unreadable):
+            engine.observer.expression_error("for_each.key")
+            return R.CONDITION_ERROR
+        found.setdefault(key_text(key), item)
+    run.items = tuple(found.items())
     return R.NONE
 
 
@@ -71,10 +102,7 @@ def start_event(plan: Plan, request: Request, deadlines: Deadlines) -> Start:
     """The head of the event log. What the plan has worked out already is used as it is unless this request changes it."""
     rule, tight, nodes = plan.completion, request.tightening, plan.fold_nodes
     if plan.longest_soft > deadlines.longest_soft or tight.required:
-        nodes = tuple(
-            FoldNode(n.id, n.weight, is_required(n, request), soft_of(n, request, deadlines), n.if_missing, n.default, n.writes)
-            for n in plan.nodes
-        )
+        nodes = tuple(fold_node(n, required=is_required(n, request), soft=soft_of(n, request, deadlines)) for n in plan.nodes)
     soft = soft_within(rule.soft, deadlines)
     if soft != rule.soft or tight.min_success > rule.min_success or tight.min_coverage > rule.min_coverage:
         rule = CompletionRule(
@@ -83,6 +111,7 @@ def start_event(plan: Plan, request: Request, deadlines: Deadlines) -> Start:
             grace=rule.grace,
             min_success=max(rule.min_success, tight.min_success),
             min_coverage=max(rule.min_coverage, tight.min_coverage),
+            on_failure=rule.on_failure,
         )
     return Start(
         request_id=request.id,

@@ -53,13 +53,15 @@ def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
         elapsed,
         run.queued,
         is_required(node, run.request),
-        node.weight,
+        node.weight if run.parent is None else node.weight / len(run.parent.items or ()),
         sla_met,
         confidence,
         usage,
         merged,
         run.trace.span_id.hex() if run.trace is not None else "",
         tuple([PolicyDecision(note.what, note.why, note.at - run.request.arrived, note.endpoint) for note in run.notes]),
+        run.item,
+        run.item_key,
     )
 
 

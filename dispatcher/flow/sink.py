@@ -60,7 +60,7 @@ class BranchSink:
             if isinstance(mapped, Unreadable):
                 return unusable(f"output: {mapped.message}")
             value = mapped
-        if (why := run.plan.accepts(run.node.id, value)) is not None:
+        if (why := run.unfit(value)) is not None:
             return unusable(why)
         return outcome._replace(value=value, streamed=False) if self._held and isinstance(outcome, Success) else outcome
 

@@ -39,11 +39,11 @@ class Staging:
         """Whose turn it is before anything has ended."""
         return self._schedule.first()
 
-    def ended(self, node: int) -> list[Step]:
-        """Whose turn it is now that `node` has ended."""
+    def ended(self, node: int, leaves: Sequence[BranchRun] = ()) -> list[Step]:
+        """Whose turn it is now that `node`, and with it its leaves, have ended."""
         run = self._runs[node]
-        self._answers[node] = answer = answer_of(run, self._sinks.get(node))
-        self._views[node] = view_of(run, answer)
+        self._answers[node] = answer = answer_of(run, leaves, self._sinks)
+        self._views[node] = view_of(run, answer, leaves)
         return self._schedule.ended(node)
 
     def fate(self, step: Step) -> BranchReason | None:

@@ -31,7 +31,7 @@ def shape(call: AttemptCall) -> AttemptCall:
             if isinstance(value, Unreadable):
                 return unusable(f"output: {value.message}")
             outcome = outcome._replace(value=value)
-        why = run.plan.accepts(run.node.id, outcome.value)
+        why = run.unfit(outcome.value)
         return outcome if why is None else unusable(why)
 
     return shaped

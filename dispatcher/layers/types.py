@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum, unique
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from dispatcher.model.plan import Node, Plan
+from dispatcher.model.plan import Node, Plan, unfit
 from dispatcher.model.reading import NO_VIEWS, Input, Reading
 from dispatcher.model.request import Request
 from fanmesh.model.fault import Fault
 from fanmesh.model.outcome import Outcome, Part
 from fanmesh.model.states import AttemptKind, BranchReason, BranchState
-from fanmesh.model.values import Value
+from fanmesh.model.values import JsonValue, Value
 
 
 @unique
@@ -63,7 +63,8 @@ class BranchRun:
     branch's own timeout, not the request's. `sent` is to be called with the run and the time when the first attempt leaves.
     `alarm` asks flow, which owns all timers, to call `woken` at a time; the newest wish replaces (`wake_at`). `queued`: ns that
     it waited for a place. `branches`: those that its expressions read. `deciding`: the attempt whose outcome is the branch's.
-    `trace` belongs to the observer.
+    `trace` belongs to the observer. `item`: it is a leaf of `parent`, for the item at this position of a
+    list; `items`: (key, item) of those that a node is called for, once they are known.
     """
 
     __slots__ = (
@@ -75,10 +76,15 @@ class BranchRun:
         "ended_at",
         "index",
         "input",
+        "item",
+        "item_key",
+        "item_value",
+        "items",
         "node",
         "notes",
         "outcome",
         "own_timer",
+        "parent",
         "plan",
         "queued",
         "reason",
@@ -105,6 +111,11 @@ class BranchRun:
         self.plan = plan
         self.node = node
         self.index = index
+        self.parent: BranchRun | None = None
+        self.item: int | None = None
+        self.item_key = ""
+        self.item_value: JsonValue = None
+        self.items: tuple[tuple[str, JsonValue], ...] | None = None
         self.deadline = deadline
         self.own_timer = False
         self.input: Input = request.input
@@ -126,7 +137,14 @@ class BranchRun:
 
     def reading(self, output: Value = None) -> Reading:
         """What its expressions read; `output`: its answer, where that is being mapped."""
-        return Reading(self.request.input, self.request.attributes, output, self.branches)
+        item = self.item
+        if item is None:
+            return Reading(self.request.input, self.request.attributes, output, self.branches)
+        return Reading(self.request.input, self.request.attributes, output, self.branches, item=self.item_value, index=item)
+
+    def unfit(self, value: Value) -> str | None:
+        """Why the plan's merge cannot take a value of it; None = it can."""
+        return unfit(self.node, value, self.plan.accepts)
 
     @property
     def interrupted(self) -> bool:

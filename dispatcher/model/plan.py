@@ -11,12 +11,14 @@ from enum import Enum, unique
 from typing import NamedTuple, TypeAlias
 
 from dispatcher.model.deadlines import MIN_ATTEMPT
+from dispatcher.model.each import Each
 from dispatcher.model.graph import NO_EDGES, Edges, Graph, graph_of
 from dispatcher.model.method import Method
 from dispatcher.model.policy import NO_LIMIT, NONE, FaultRule, LimitRule, Policy
 from dispatcher.model.reading import Condition, Mapping
 from fanmesh.model.completion import CompletionRule, Until
 from fanmesh.model.events import FoldNode
+from fanmesh.model.gather import gather, misfit
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.states import IfMissing
 from fanmesh.model.times import MS
@@ -71,7 +73,8 @@ class Node:
     `soft` and `sla` count from the first send, `timeout` too. `if_missing` USE puts `default` in the place of a missing answer.
     `discard_broken`: a stream counts only as a whole; otherwise the parts of a broken one are kept and merged.
     `edges`: the nodes it waits for. `min_time`: an attempt with less time left is not worth starting, and nodes before this one
-    leave it that much. `allow_partial_input`: what a broken stream left behind is good enough for this write.
+    leave it that much. `allow_partial_input`: what a broken stream left behind is good enough for this write. `each`: it is
+    called once for each item of a list; `default` then stands in for a missing item, `soft` counts from the first call.
     """
 
     id: str
@@ -91,6 +94,7 @@ class Node:
     edges: Edges = NO_EDGES
     min_time: int = 0
     allow_partial_input: bool = False
+    each: Each | None = None
 
     @property
     def least(self) -> int:
@@ -108,6 +112,21 @@ class Node:
         return self.discard_broken or self.output is not None
 
 
+def fold_node(node: Node, *, required: bool, soft: int | None) -> FoldNode:
+    """A node as the fold needs it, for a request that needs it so, and waits for it so long."""
+    gather = None if node.each is None else node.each.gather
+    return FoldNode(node.id, node.weight, required, soft, node.if_missing, node.default, node.writes, gather)
+
+
+def unfit(node: Node, value: Value, accepts: Accepts) -> str | None:
+    """Why a plan's merge cannot take an answer of the node, or of one of its leaves; None = it can."""
+    if node.each is None:
+        return accepts(node.id, value)
+    how = node.each.gather
+    why = misfit(how, value)
+    return accepts(node.id, gather(how, [("", value)])) if why is None else why  # type: ignore[list-item]  # it fits: JSON
+
+
 def accept_any(_branch: str, _value: Value) -> str | None:
     """A merge that takes everything."""
     return None
@@ -117,7 +136,7 @@ def accept_any(_branch: str, _value: Value) -> str | None:
 class Plan:
     """What runs for one request. `latency` None = the caller's deadline, or 10 s, is the only bound.
 
-    `graph` None: no node waits for another, and all start at once.
+    `graph` None: no node waits for another, and all start at once. `reads_late`: expressions may be evaluated after the start.
     """
 
     name: str
@@ -129,20 +148,18 @@ class Plan:
     accepts: Accepts = accept_any
     fold_nodes: tuple[FoldNode, ...] = field(init=False)
     longest_soft: int = field(init=False)
-    maps_output: bool = field(init=False)
+    reads_late: bool = field(init=False)
     graph: Graph | None = field(init=False)
 
     def __post_init__(self) -> None:
         """Work out what every request would otherwise work out again. Raises ValueError if nodes wait for each other."""
-        fold = tuple(
-            FoldNode(n.id, n.weight, n.required, None if n.required else n.soft, n.if_missing, n.default, n.writes)
-            for n in self.nodes
-        )
+        fold = tuple(fold_node(n, required=n.required, soft=None if n.required else n.soft) for n in self.nodes)
         object.__setattr__(self, "fold_nodes", fold)
-        object.__setattr__(self, "maps_output", any(n.output is not None for n in self.nodes))
         object.__setattr__(self, "longest_soft", max((n.soft or 0 for n in self.nodes), default=0))
         graph = graph_of([n.id for n in self.nodes], [n.edges for n in self.nodes], [n.min_time for n in self.nodes])
         object.__setattr__(self, "graph", graph)
+        late = graph is not None or any(n.output is not None or n.each is not None for n in self.nodes)
+        object.__setattr__(self, "reads_late", late)
 
     @property
     def until(self) -> tuple[Until, ...]:

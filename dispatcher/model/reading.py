@@ -50,10 +50,10 @@ class Reading:
     """The variables of one evaluation.
 
     `input`, `attributes`; `branches`: those that are read, all of them ended; `output` where an answer is being mapped;
-    `confidence`: how sure that answer is.
+    `confidence`: how sure that answer is; `item`, `index`: of a list, where the node is called for each.
     """
 
-    __slots__ = ("_input", "attributes", "branches", "confidence", "output")
+    __slots__ = ("_input", "attributes", "branches", "confidence", "index", "item", "output")
 
     def __init__(
         self,
@@ -62,12 +62,16 @@ class Reading:
         output: Value = None,
         branches: Views = NO_VIEWS,
         confidence: float = 0.0,
+        item: JsonValue = None,
+        index: int = 0,
     ) -> None:
         self._input = source
         self.attributes = attributes
         self.output = output
         self.branches = branches
         self.confidence = confidence
+        self.item = item
+        self.index = index
 
     @property
     def input(self) -> Value:

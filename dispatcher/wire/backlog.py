@@ -36,7 +36,7 @@ class Backlog:
         self._log_limit = log_limit
         self._log: dict[int, tuple[Event, int]] = {}
         self._queue: OrderedDict[int, bytes] = OrderedDict()
-        self._parts: dict[str, list[_Part]] = {}
+        self._parts: dict[tuple[str, int | None], list[_Part]] = {}  # by branch and item
         self.queued = 0
         self.size = 0
 
@@ -92,17 +92,17 @@ class Backlog:
         if not part.replace:
             return []
         place = part.attempt, part.part_seq
-        return [old for old in self._parts.get(part.branch, ()) if (old.attempt, old.part_seq) < place]
+        return [old for old in self._parts.get((part.branch, part.item), ()) if (old.attempt, old.part_seq) < place]
 
     def _note(self, event: Event, superseded: list[_Part]) -> None:
         match event.what:
-            case PartArrived(branch=branch, attempt=attempt, part_seq=number):
-                kept = self._parts.setdefault(branch, [])
+            case PartArrived(branch=branch, item=item, attempt=attempt, part_seq=number):
+                kept = self._parts.setdefault((branch, item), [])
                 if superseded:
                     gone = {old.seq for old in superseded}
                     kept[:] = [old for old in kept if old.seq not in gone]
                 kept.append(_Part(attempt, number, event.seq))
-            case End(branch=branch):
-                self._parts.pop(branch, None)
+            case End(branch=branch, item=item):
+                self._parts.pop((branch, item), None)
             case _:
                 pass

@@ -58,6 +58,8 @@ def of_attempt(run: BranchRun, attempt: Attempt | None, code: str) -> dict[str, 
         "fanmesh.branch": run.node.id,
         "fanmesh.worker": worker.name,
     }
+    if run.item is not None:
+        attributes["fanmesh.item"] = run.item
     if attempt is None:
         return attributes
     attributes["fanmesh.attempt.number"] = attempt.number

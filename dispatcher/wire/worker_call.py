@@ -154,7 +154,7 @@ def request_bytes(attempt: Attempt) -> bytes:
     if identity is None:
         identity = request.wire = worker_pb2.ProcessRequest(request_id=request.id).SerializeToString()
     parts = [identity, _place(run.plan.name, run.node.id), carried.field(INPUT_TAG)]
-    if run.node.worker.attributes or attempt.number or run.node.writes or request.shadow:
+    if run.node.worker.attributes or attempt.number or run.node.writes or request.shadow or run.item_key:
         parts.append(_particulars(attempt).SerializeToString())
     return b"".join(parts)
 
@@ -167,7 +167,7 @@ def _place(plan: str, branch: str) -> bytes:
 
 def _particulars(attempt: Attempt) -> worker_pb2.ProcessRequest:
     run, request = attempt.run, attempt.run.request
-    message = worker_pb2.ProcessRequest(attempt=attempt.number, shadow=request.shadow)
+    message = worker_pb2.ProcessRequest(attempt=attempt.number, shadow=request.shadow, item_key=run.item_key)
     if run.node.writes:
         message.idempotency_key = key_of(attempt)
     given = request.attributes
@@ -180,10 +180,12 @@ def _particulars(attempt: Attempt) -> worker_pb2.ProcessRequest:
 def key_of(attempt: Attempt) -> str:
     """What tells a worker that a write is the same one again.
 
-    Alike for all attempts of a branch, and, if the caller has given the request a key, for all requests with it.
+    Alike for all attempts of a branch, and, if the caller has given the request a key, for all requests with it; another one
+    for each item of a list.
     """
     run = attempt.run
-    return f"{run.request.idempotency_key or run.request.id}/{run.plan.name}/{run.node.id}"
+    key = f"{run.request.idempotency_key or run.request.id}/{run.plan.name}/{run.node.id}"
+    return key if run.item is None else f"{key}/{run.item_key}"
 
 
 def metadata_of(attempt: Attempt) -> Metadata:

@@ -33,10 +33,8 @@ def encode_event(event: Event) -> bytes:
             _write_part(part, message.part)
         case End() as end:
             _write_end(end, message.end)
-        case Change(branch, kind, reason):
-            message.change.branch = branch
-            message.change.kind = number(kind)
-            message.change.reason = number(reason)
+        case Change() as change:
+            _write_change(change, message.change)
         case Alarm(kind=alarm, branch=branch):
             message.alarm.kind = number(alarm)
             message.alarm.branch = branch
@@ -74,11 +72,33 @@ def _happening(message: aggregator_pb2.AggregateRequest) -> Happening:
             raise LogError("event", "is not set, or not known here")
 
 
+def _write_change(change: Change, into: aggregator_pb2.BranchChange) -> None:
+    into.branch = change.branch
+    into.kind = number(change.kind)
+    into.reason = number(change.reason)
+    if change.item is not None:
+        into.item = change.item
+    if change.items:
+        into.items.extend(change.items)
+    into.tolerated = change.tolerated
+
+
 def _read_change(message: aggregator_pb2.BranchChange) -> Change:
     kind = read_enum(ChangeKind, message.kind, "change.kind")
-    if kind is ChangeKind.EXPANDED or message.items:
-        raise LogError("change.kind", "EXPANDED is not supported: there are no items here")
-    return Change(message.branch, kind, read_enum(BranchReason, message.reason, "change.reason"))
+    if message.items and kind is not ChangeKind.EXPANDED:
+        raise LogError("change.items", f"{kind.name} has no items")
+    return Change(
+        message.branch,
+        kind,
+        read_enum(BranchReason, message.reason, "change.reason"),
+        _read_item(message),
+        tuple(message.items),
+        message.tolerated,
+    )
+
+
+def _read_item(message: aggregator_pb2.BranchChange | aggregator_pb2.BranchPart | aggregator_pb2.BranchEnd) -> int | None:
+    return message.item if message.HasField("item") else None
 
 
 def _write_part(part: PartArrived, into: aggregator_pb2.BranchPart) -> None:
@@ -89,11 +109,12 @@ def _write_part(part: PartArrived, into: aggregator_pb2.BranchPart) -> None:
     write_value(part.value, into.payload)
     if part.confidence is not None:
         into.confidence = part.confidence
+    if part.item is not None:
+        into.item = part.item
     write_span(part.span_id, part.trace_flags, into)
 
 
 def _read_part(message: aggregator_pb2.BranchPart) -> PartArrived:
-    _refuse_item(message, "part")
     return PartArrived(
         message.branch,
         message.attempt,
@@ -103,6 +124,7 @@ def _read_part(message: aggregator_pb2.BranchPart) -> PartArrived:
         _read_confidence(message, "part"),
         read_span(message.span_id, "part"),
         message.trace_flags,
+        _read_item(message),
     )
 
 
@@ -124,11 +146,12 @@ def _write_end(end: End, into: aggregator_pb2.BranchEnd) -> None:
     if end.code or end.detail:
         into.status.code = end.code
         into.status.message = end.detail
+    if end.item is not None:
+        into.item = end.item
     write_span(end.span_id, end.trace_flags, into)
 
 
 def _read_end(message: aggregator_pb2.BranchEnd) -> End:
-    _refuse_item(message, "end")
     return End(
         message.branch,
         message.attempt,
@@ -142,6 +165,7 @@ def _read_end(message: aggregator_pb2.BranchEnd) -> End:
         message.status.message,
         read_span(message.span_id, "end"),
         message.trace_flags,
+        _read_item(message),
     )
 
 
@@ -154,8 +178,3 @@ def _read_usage(message: payload_pb2.Usage) -> Usage:
 
 def _read_confidence(message: aggregator_pb2.BranchPart | aggregator_pb2.BranchEnd, field: str) -> float | None:
     return read_number(message.confidence, f"{field}.confidence") if message.HasField("confidence") else None
-
-
-def _refuse_item(message: aggregator_pb2.BranchPart | aggregator_pb2.BranchEnd, field: str) -> None:
-    if message.HasField("item"):
-        raise LogError(f"{field}.item", "is not supported: there are no items here")

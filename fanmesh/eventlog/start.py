@@ -19,7 +19,7 @@ from fanmesh.jsontext import PayloadError, encode, parse
 from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
 from fanmesh.model.events import FoldNode, Start
 from fanmesh.model.merge import MergeSpec
-from fanmesh.model.states import EmitMode, IfMissing
+from fanmesh.model.states import EmitMode, Gather, IfMissing, OnFailure
 from fanmesh.v1 import aggregator_pb2
 
 K = UntilKind
@@ -80,6 +80,8 @@ def _write_node(node: FoldNode, into: aggregator_pb2.AggregateNode) -> None:
     if node.default is not None:
         write_value(node.default, into.default_value)
     into.write = node.write
+    if node.gather is not None:
+        into.gather = number(node.gather)
 
 
 def _read_node(message: aggregator_pb2.AggregateNode, field: str) -> FoldNode:
@@ -91,6 +93,7 @@ def _read_node(message: aggregator_pb2.AggregateNode, field: str) -> FoldNode:
         read_enum(IfMissing, message.if_missing or IfMissing.SKIP, f"{field}.if_missing"),
         read_value(message.default_value, f"{field}.default_value"),
         message.write,
+        read_enum(Gather, message.gather, f"{field}.gather") if message.gather else None,
     )
 
 
@@ -104,6 +107,8 @@ def _write_rule(rule: CompletionRule, into: aggregator_pb2.CompletionRule) -> No
     into.min_coverage = rule.min_coverage
     into.grace_min = rule.grace.minimum
     into.grace_max = rule.grace.maximum
+    if rule.on_failure is not OnFailure.SETTLE:
+        into.on_branch_failure = number(rule.on_failure)
 
 
 def _write_until(until: Until, into: aggregator_pb2.Until) -> None:
@@ -131,6 +136,7 @@ def _read_rule(message: aggregator_pb2.CompletionRule) -> CompletionRule:
         grace,
         message.min_success,
         read_number(message.min_coverage, f"{field}.min_coverage"),
+        read_enum(OnFailure, message.on_branch_failure or OnFailure.SETTLE, f"{field}.on_branch_failure"),
     )
 
 

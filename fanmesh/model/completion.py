@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, unique
 
+from fanmesh.model.states import OnFailure
+
 
 @unique
 class UntilKind(Enum):
@@ -45,3 +47,4 @@ class CompletionRule:
     grace: Grace = Grace()
     min_success: int = 1
     min_coverage: float = 0.0
+    on_failure: OnFailure = OnFailure.SETTLE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import fsum
 from typing import Final, NamedTuple
@@ -113,6 +113,23 @@ def cover(branches: Iterable[Tally | tuple[BranchState, BranchReason, float, boo
             counted.append(weight)
     ok, total = fsum(answered), fsum(counted)
     return Coverage(ok / total if total else 0.0, ok, total, planned, started, *(counts[state] for state in _COUNTERS))
+
+
+def leaf_tallies(
+    leaves: Iterable[tuple[BranchState, BranchReason, bool]],
+    count: int,
+    weight: float,
+    state: BranchState,
+    reason: BranchReason,
+) -> Iterator[Tally]:
+    """(state, reason, started) of each of a node's `count` leaves, which share its weight, as tallies.
+
+    Where the node has failed, or was not needed, an answer of a leaf has gone with it: it counts as its node does.
+    """
+    lost = state not in (S.PENDING, S.SUCCEEDED)
+    for own, why, started in leaves:
+        gone = lost and own in (S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED)
+        yield Tally(state if gone else own, reason if gone else why, weight / count, started)
 
 
 def degraded(branches: Iterable[tuple[BranchState, BranchReason, bool]]) -> Degraded:

@@ -19,6 +19,19 @@ NO_DEFAULT: Final = frozenset({R.CONDITION, R.ROLLOUT, R.COMPLETION_MET, R.CALLE
 """Reasons for which nothing is missing, so that no default stands in."""
 
 
+NOT_NEEDED: Final = NO_DEFAULT | {R.SOFT_TIMEOUT}
+"""Reasons for which a leaf that has no answer has not failed either."""
+
+
+FAILURES: Final = frozenset({S.FAILED, S.TIMED_OUT, S.REJECTED})
+"""States that are a branch's failure; a default that stands in for it makes it none."""
+
+
+def leaf_fails(state: BranchState, reason: BranchReason) -> bool:
+    """Whether a leaf that has ended so counts among the failures that its node tolerates."""
+    return state not in SATISFIES and reason not in NOT_NEEDED
+
+
 def at_verdict(by: CompletedBy, *, started: bool, soft_passed: bool, write: bool = False) -> tuple[BranchState, BranchReason]:
     """State and reason of a branch that has not ended when the request completes by `by`.
 
@@ -41,11 +54,13 @@ def at_verdict(by: CompletedBy, *, started: bool, soft_passed: bool, write: bool
 def at_exclusion(reason: BranchReason, *, must: bool) -> BranchState:
     """State of a node that is excluded before it starts. `must`: required, or `if_missing: fail`.
 
-    SKIPPED, but for a required node whose `if` could not be evaluated: that is a failure, not a wish of the plan; and REJECTED
-    where it is this process that cannot take it on.
+    SKIPPED, but for a required node whose `if` could not be evaluated: that is a failure, not a wish of the plan; for a list of
+    more items than the plan allows; and REJECTED where it is this process that cannot take it on.
     """
     if reason is R.OVERLOAD:
         return S.REJECTED
+    if reason is R.TOO_LARGE:
+        return S.FAILED
     return S.FAILED if must and reason is R.CONDITION_ERROR else S.SKIPPED
 
 

@@ -13,13 +13,16 @@ from typing import NamedTuple, TypeAlias
 from fanmesh.model.completion import CompletionRule
 from fanmesh.model.coverage import Coverage
 from fanmesh.model.merge import Conflict, MergeSpec
-from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy, EmitMode, IfMissing
+from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy, EmitMode, Gather, IfMissing
 from fanmesh.model.usage import NOTHING, Usage
 from fanmesh.model.values import Value
 
 
 class FoldNode(NamedTuple):
-    """A node as the fold needs it. `soft` is in ns, counted from the node's STARTED. `write`: it is not cancelled once sent."""
+    """A node as the fold needs it. `soft` is in ns, counted from the node's STARTED. `write`: it is not cancelled once sent.
+
+    `gather`: it becomes a leaf for each item of a list, and this is what their answers become; None = it is one call.
+    """
 
     id: str
     weight: float = 1.0
@@ -28,6 +31,7 @@ class FoldNode(NamedTuple):
     if_missing: IfMissing = IfMissing.SKIP
     default: Value = None
     write: bool = False
+    gather: Gather | None = None
 
 
 class Start(NamedTuple):
@@ -46,15 +50,21 @@ class Start(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A node's fate before it answers."""
+    """A node's fate before it answers, or with `item` that of one of its leaves.
+
+    EXPANDED: the node has become a leaf for each of `items`, their keys; with more than `tolerated` failures it fails.
+    """
 
     branch: str
     kind: ChangeKind
     reason: BranchReason = BranchReason.NONE
+    item: int | None = None
+    items: tuple[str, ...] = ()
+    tolerated: int = 0
 
 
 class PartArrived(NamedTuple):
-    """A part of a stream; parts are told apart by (branch, attempt, part_seq)."""
+    """A part of a stream; parts are told apart by (branch, item, attempt, part_seq)."""
 
     branch: str
     attempt: int
@@ -64,10 +74,11 @@ class PartArrived(NamedTuple):
     confidence: float | None = None
     span_id: bytes = b""
     trace_flags: int = 0
+    item: int | None = None
 
 
 class End(NamedTuple):
-    """A branch ended. `streamed`: its parts are its answer, and `value` is None."""
+    """A branch, or with `item` one of its leaves, ended. `streamed`: its parts are its answer, and `value` is None."""
 
     branch: str
     attempt: int
@@ -81,6 +92,7 @@ class End(NamedTuple):
     detail: str = ""
     span_id: bytes = b""
     trace_flags: int = 0
+    item: int | None = None
 
 
 class Alarm(NamedTuple):

@@ -39,7 +39,10 @@ class PolicyDecision(NamedTuple):
 
 
 class BranchReport(NamedTuple):
-    """The account of one branch. `code` and `detail` are the last error's; `code` 0 = none."""
+    """The account of one branch. `code` and `detail` are the last error's; `code` 0 = none.
+
+    `item`: it is of one item of a list, at this position, and `item_key` is what tells it from the others.
+    """
 
     branch: str
     worker: str
@@ -60,6 +63,8 @@ class BranchReport(NamedTuple):
     merged: bool = False
     span_id: str = ""
     decisions: tuple[PolicyDecision, ...] = ()
+    item: int | None = None
+    item_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +98,4 @@ class Report:
         """Branches that were wanted and whose own answer is not there."""
         fine = (BranchState.SUCCEEDED, BranchState.FELL_BACK)
         unwanted = (BranchReason.CONDITION, BranchReason.ROLLOUT)
-        return tuple(b.branch for b in self.branches if b.state not in fine and b.reason not in unwanted)
+        return tuple(dict.fromkeys(b.branch for b in self.branches if b.state not in fine and b.reason not in unwanted))

@@ -117,6 +117,24 @@ class IfMissing(IntEnum):
 
 
 @unique
+class Gather(IntEnum):
+    """What the answers of a node's items become together."""
+
+    LIST = 1
+    CONCAT = 2
+    MAP = 3
+
+
+@unique
+class OnFailure(IntEnum):
+    """What a failed branch means for the others."""
+
+    SETTLE = 1
+    STOP_NEW = 2
+    CANCEL_ALL = 3
+
+
+@unique
 class ChangeKind(IntEnum):
     """A node's fate before it answers."""
 

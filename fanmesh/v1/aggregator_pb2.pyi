@@ -21,6 +21,20 @@ class IfMissing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IF_MISSING_USE: _ClassVar[IfMissing]
     IF_MISSING_FAIL: _ClassVar[IfMissing]
 
+class Gather(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GATHER_UNSPECIFIED: _ClassVar[Gather]
+    GATHER_LIST: _ClassVar[Gather]
+    GATHER_CONCAT: _ClassVar[Gather]
+    GATHER_MAP: _ClassVar[Gather]
+
+class OnFailure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ON_FAILURE_UNSPECIFIED: _ClassVar[OnFailure]
+    ON_FAILURE_SETTLE: _ClassVar[OnFailure]
+    ON_FAILURE_STOP_NEW: _ClassVar[OnFailure]
+    ON_FAILURE_CANCEL_ALL: _ClassVar[OnFailure]
+
 class ChangeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CHANGE_KIND_UNSPECIFIED: _ClassVar[ChangeKind]
@@ -49,6 +63,14 @@ IF_MISSING_UNSPECIFIED: IfMissing
 IF_MISSING_SKIP: IfMissing
 IF_MISSING_USE: IfMissing
 IF_MISSING_FAIL: IfMissing
+GATHER_UNSPECIFIED: Gather
+GATHER_LIST: Gather
+GATHER_CONCAT: Gather
+GATHER_MAP: Gather
+ON_FAILURE_UNSPECIFIED: OnFailure
+ON_FAILURE_SETTLE: OnFailure
+ON_FAILURE_STOP_NEW: OnFailure
+ON_FAILURE_CANCEL_ALL: OnFailure
 CHANGE_KIND_UNSPECIFIED: ChangeKind
 CHANGE_KIND_PLANNED: ChangeKind
 CHANGE_KIND_STARTED: ChangeKind
@@ -125,7 +147,7 @@ class AggregateStart(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., plan: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[AggregateNode, _Mapping]]] = ..., stop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., completion: _Optional[_Union[CompletionRule, _Mapping]] = ..., merge: _Optional[_Union[MergeSpec, _Mapping]] = ..., emit: _Optional[_Union[EmitMode, str]] = ..., min_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., predicate: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class AggregateNode(_message.Message):
-    __slots__ = ("id", "weight", "required", "soft_timeout", "if_missing", "default_value", "write")
+    __slots__ = ("id", "weight", "required", "soft_timeout", "if_missing", "default_value", "write", "gather")
     ID_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     REQUIRED_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +155,7 @@ class AggregateNode(_message.Message):
     IF_MISSING_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
     WRITE_FIELD_NUMBER: _ClassVar[int]
+    GATHER_FIELD_NUMBER: _ClassVar[int]
     id: str
     weight: float
     required: bool
@@ -140,23 +163,26 @@ class AggregateNode(_message.Message):
     if_missing: IfMissing
     default_value: _payload_pb2.Payload
     write: bool
-    def __init__(self, id: _Optional[str] = ..., weight: _Optional[float] = ..., required: bool = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., if_missing: _Optional[_Union[IfMissing, str]] = ..., default_value: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., write: bool = ...) -> None: ...
+    gather: Gather
+    def __init__(self, id: _Optional[str] = ..., weight: _Optional[float] = ..., required: bool = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., if_missing: _Optional[_Union[IfMissing, str]] = ..., default_value: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., write: bool = ..., gather: _Optional[_Union[Gather, str]] = ...) -> None: ...
 
 class CompletionRule(_message.Message):
-    __slots__ = ("until", "soft_timeout", "min_success", "min_coverage", "grace_min", "grace_max")
+    __slots__ = ("until", "soft_timeout", "min_success", "min_coverage", "grace_min", "grace_max", "on_branch_failure")
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     SOFT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MIN_SUCCESS_FIELD_NUMBER: _ClassVar[int]
     MIN_COVERAGE_FIELD_NUMBER: _ClassVar[int]
     GRACE_MIN_FIELD_NUMBER: _ClassVar[int]
     GRACE_MAX_FIELD_NUMBER: _ClassVar[int]
+    ON_BRANCH_FAILURE_FIELD_NUMBER: _ClassVar[int]
     until: _containers.RepeatedCompositeFieldContainer[Until]
     soft_timeout: _duration_pb2.Duration
     min_success: int
     min_coverage: float
     grace_min: float
     grace_max: float
-    def __init__(self, until: _Optional[_Iterable[_Union[Until, _Mapping]]] = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., min_success: _Optional[int] = ..., min_coverage: _Optional[float] = ..., grace_min: _Optional[float] = ..., grace_max: _Optional[float] = ...) -> None: ...
+    on_branch_failure: OnFailure
+    def __init__(self, until: _Optional[_Iterable[_Union[Until, _Mapping]]] = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., min_success: _Optional[int] = ..., min_coverage: _Optional[float] = ..., grace_min: _Optional[float] = ..., grace_max: _Optional[float] = ..., on_branch_failure: _Optional[_Union[OnFailure, str]] = ...) -> None: ...
 
 class Until(_message.Message):
     __slots__ = ("all", "first", "count", "required", "coverage", "predicate", "confidence", "quiet")
@@ -187,16 +213,20 @@ class MergeSpec(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., options_json: _Optional[str] = ...) -> None: ...
 
 class BranchChange(_message.Message):
-    __slots__ = ("branch", "kind", "reason", "items")
+    __slots__ = ("branch", "kind", "reason", "items", "item", "tolerated")
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    TOLERATED_FIELD_NUMBER: _ClassVar[int]
     branch: str
     kind: ChangeKind
     reason: _report_pb2.BranchReason
     items: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, branch: _Optional[str] = ..., kind: _Optional[_Union[ChangeKind, str]] = ..., reason: _Optional[_Union[_report_pb2.BranchReason, str]] = ..., items: _Optional[_Iterable[str]] = ...) -> None: ...
+    item: int
+    tolerated: int
+    def __init__(self, branch: _Optional[str] = ..., kind: _Optional[_Union[ChangeKind, str]] = ..., reason: _Optional[_Union[_report_pb2.BranchReason, str]] = ..., items: _Optional[_Iterable[str]] = ..., item: _Optional[int] = ..., tolerated: _Optional[int] = ...) -> None: ...
 
 class BranchPart(_message.Message):
     __slots__ = ("branch", "item", "attempt", "part_seq", "mode", "payload", "confidence", "span_id", "trace_flags")

@@ -62,20 +62,28 @@ START = st.builds(
     min_interval=NS,
     traceparent=TEXT,
 )
-CHANGE = st.builds(
-    Change, TEXT, st.sampled_from([k for k in ChangeKind if k is not ChangeKind.EXPANDED]), st.sampled_from(BranchReason)
+ITEM = st.none() | U32
+FATE_OF_A_NODE = st.sampled_from([kind for kind in ChangeKind if kind is not ChangeKind.EXPANDED])
+KEYS = st.lists(TEXT, max_size=3).map(tuple)
+CHANGE = st.one_of(
+    st.builds(Change, TEXT, FATE_OF_A_NODE, st.sampled_from(BranchReason), ITEM, st.just(()), st.just(0)),
+    st.builds(Change, TEXT, st.just(ChangeKind.EXPANDED), st.sampled_from(BranchReason), ITEM, KEYS, U32),
 )
 PART = st.builds(
-    lambda head, span: PartArrived(*head, *span), st.tuples(TEXT, U32, U32, st.booleans(), VALUE, MAYBE_RATIO), SPAN
+    lambda head, span, item: PartArrived(*head, *span, item),
+    st.tuples(TEXT, U32, U32, st.booleans(), VALUE, MAYBE_RATIO),
+    SPAN,
+    ITEM,
 )
 ENDED = st.tuples(TEXT, U32, st.sampled_from(BranchState), st.sampled_from(BranchReason))
 FATE = st.tuples(MAYBE_RATIO, USAGE, st.integers(0, 16), TEXT)
 END = st.builds(
-    lambda head, answer, fate, span: End(*head, *answer, *fate, *span),
+    lambda head, answer, fate, span, item: End(*head, *answer, *fate, *span, item),
     ENDED,
     st.one_of(st.tuples(VALUE, st.just(False)), st.just((None, True))),
     FATE,
     SPAN,
+    ITEM,
 )
 EVENT = st.builds(Event, SEQ, NS, st.one_of(START, CHANGE, PART, END, st.builds(Alarm, st.sampled_from(AlarmKind), TEXT)))
 

@@ -52,7 +52,7 @@ def test_a_start_that_cannot_be_folded(start: Start, why: str) -> None:
         (Change("done", K.STARTED), "'done' has already ended"),
         (PartArrived("done", 0, 0, replace=False, value=""), "'done' has already ended"),
         (End("a", 0, S.PENDING), "ends as PENDING"),
-        (Change("a", K.EXPANDED), "no fate"),
+        (Change("a", K.EXPANDED), "is one call"),
         (Change("a", K.EXCLUDED), "no fate"),
         (Change("runs", K.EXCLUDED, R.CONDITION), "after it was started"),
         (PartArrived("runs", 0, 1, replace=False, value=2), "runs: the part: a number cannot be appended to a string"),

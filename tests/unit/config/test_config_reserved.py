@@ -13,9 +13,9 @@ Wrong = Callable[..., list[Problem]]
 AT = {
     "": ["access", "cache", "include", "rollouts", "spend_limits", "tls", "triggers"],
     "workers.phone": ["cache", "estimate", "fallback", "price"],
-    "plans.enrich": ["canary", "on_branch_failure", "fallback"],
+    "plans.enrich": ["fallback"],
     "plans.enrich.budget": ["tokens", "usd"],
-    "plans.enrich.branches.phone": ["fallback", "for_each"],
+    "plans.enrich.branches.phone": ["fallback"],
     "server": ["tls"],
 }  # fmt: skip
 

@@ -133,3 +133,41 @@ def test_a_stream_that_feeds_a_write_is_held_back(load: Load) -> None:
     held = load(text=text(body.replace("ALLOW", "false"))).catalogue.plans["p"].nodes[0]
     free = load(text=text(body.replace("ALLOW", "true"))).catalogue.plans["p"].nodes[0]
     assert (held.discard_broken, free.discard_broken) == (True, False)
+
+
+def test_for_each_is_a_list_or_says_more(load: Load) -> None:
+    """A bare `${…}` is its list; tolerated failures are a count or a share."""
+    body = "branches: {a: {for_each: '${input.list}'}, b: {for_each: {items: '${branches.a.output}', tolerate: OK}}}"
+    for written, meant in (("3", 3), ("10%", 0.1), ("0", 0)):
+        a, b = load(text=text(body.replace("OK", written))).catalogue.plans["p"].nodes
+        assert a.each is not None
+        assert b.each is not None
+        assert (a.each.tolerated, b.each.tolerated, b.edges.feeds) == (None, meant, frozenset("a"))
+    assert [a.each.allowed(7, must=must) for must in (True, False)] == [0, 7]
+    assert b.each.allowed(7, must=False) == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("for_each: 3", "3 is not a mapping"),
+        ("for_each: {}", "for_each.items: is missing: the list"),
+        ("for_each: {items: '${input.l}', tolerate: 101%}", "for_each.tolerate: 101% is more than all"),
+        ("for_each: {items: '${input.l}', tolerate: -1}", "for_each.tolerate: -1 is not a number of failures"),
+        ("for_each: {items: '${input.l}', max_concurrency: 0}", "for_each.max_concurrency: 0 is not allowed"),
+        ("for_each: {items: '${item}'}", "for_each.items: unknown name 'item'"),
+        ("for_each: {items: '${input.l}', key: '${itm.id}'}", "for_each.key: unknown name 'itm'"),
+        ("input: '${item}'", "input: unknown name 'item'"),
+    ],
+)
+def test_what_for_each_cannot_mean_is_said(wrong: Wrong, key: str, said: str) -> None:
+    """`item` and `index` are there only where there is a list."""
+    (problem,) = told(wrong, f"branches: {{a: {{{key}}}}}")
+    assert said in problem
+
+
+def test_a_merge_has_to_take_what_is_gathered(wrong: Wrong) -> None:
+    """A list of answers is no map; a map by key is."""
+    body = "branches: {a: {for_each: {items: '${input.l}', gather: HOW}}}\nmerge: deep_merge"
+    assert "plans.p.branches.a.for_each: merge deep_merge cannot take it" in told(wrong, body.replace("HOW", "list"))[0]
+    assert told(wrong, body.replace("HOW", "map")) == []

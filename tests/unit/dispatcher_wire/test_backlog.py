@@ -102,4 +102,4 @@ def test_a_long_replacing_stream_keeps_one_part() -> None:
     backlog = Backlog()
     for number in range(5000):
         assert backlog.add(Event(number + 1, 0, part("a", number, replace=True)), b"x" * 1000)
-    assert (backlog.queued, backlog.size, len(backlog._queue), len(backlog._parts["a"])) == (1000, 1000, 1, 1)
+    assert (backlog.queued, backlog.size, len(backlog._queue), len(backlog._parts["a", None])) == (1000, 1000, 1, 1)

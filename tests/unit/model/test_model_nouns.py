@@ -28,6 +28,8 @@ TWINS = {
     states.IfMissing: aggregator_pb2.IfMissing,
     states.ChangeKind: aggregator_pb2.ChangeKind,
     states.AlarmKind: aggregator_pb2.AlarmKind,
+    states.Gather: aggregator_pb2.Gather,
+    states.OnFailure: aggregator_pb2.OnFailure,
 }
 
 
