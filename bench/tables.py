@@ -38,7 +38,8 @@ def lines() -> Iterator[str]:
         rates = [f"{found[n]['per_s']:.0f}/s, {found[n]['p50_ms']:.0f} / {found[n]['p99_ms']:.0f}" for n in ("floor", *SHOWN)]
         yield f"| {width} | {' | '.join(rates)} |"
     yield ""
-    yield "µs per branch, by number of branches; in one column where the cost is per call or per request."
+    yield "µs per branch, by number of branches; in one column where the cost is per call or per request. `× collect`: times"
+    yield "what copying the same answers costs; `at verdict`: what is left when each answer was worked on as it came."
     yield ""
     yield "| | 1 | 5 | 10 | 50 |"
     yield "|---|---|---|---|---|"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 
 import pytest
@@ -11,38 +10,12 @@ from hypothesis import strategies as st
 
 from aggregator.engine.accumulate import Accumulator
 from aggregator.engine.merges import Merge, MergeInput, compile_merge
-from aggregator.engine.rules import Rule
 from fanmesh.model.merge import MergeSpec
-from fanmesh.model.values import JsonValue, Value
+from fanmesh.model.values import JsonValue
 from tests.kit.effort import tries
+from tests.kit.merge_cases import BRANCHES, PLAIN, anything, bits, containers, fields
 
-BRANCHES = ("a", "b", "c", "d")
-SPECS = [
-    MergeSpec("collect"),
-    MergeSpec("priority", ["c"]),
-    MergeSpec("namespace", {"a": "x", "b": "x"}),
-    MergeSpec("overlay"),
-    MergeSpec("deep_merge"),
-    *(MergeSpec("deep_merge", {"x": rule.value, "y.x": rule.value}) for rule in Rule),
-    MergeSpec("concat"),
-    MergeSpec("union"),
-    MergeSpec("union", {"key": "x"}),
-]
-
-keys = st.sampled_from(["x", "y", "z"])
-scalars = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(1 << 63), (1 << 64) - 1),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.text(max_size=3),
-)
-values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=8
-)
-maps = st.dictionaries(keys, values, max_size=3)
-numbers = st.dictionaries(keys, st.integers(-9, 9) | st.floats(-1e6, 1e6), max_size=3)
-answers = maps | numbers | st.lists(values, max_size=4) | values
+SPECS = [spec for spec, _ in PLAIN]
 
 
 @st.composite
@@ -50,28 +23,9 @@ def inputs(draw: st.DrawFn, merge: Merge) -> list[MergeInput]:
     """Values that the merge accepts, some of them defaults."""
     found: list[MergeInput] = []
     for branch in draw(st.sets(st.sampled_from(BRANCHES))):
-        value = draw(answers)
+        value = draw(anything)
         if merge.accepts(branch, value) is None:
             found.append(MergeInput(branch, value, draw(st.integers(0, 9)), draw(st.booleans())))
-    return found
-
-
-def _bits(value: Value) -> object:
-    """A value with its floats as bits and its keys in order, so that equal means identical."""
-    if isinstance(value, dict):
-        return [(key, _bits(item)) for key, item in value.items()]
-    if isinstance(value, list):
-        return [_bits(item) for item in value]
-    return (type(value), value.hex(), math.copysign(1, value)) if isinstance(value, float) else (type(value), value)
-
-
-def _containers(value: Value) -> set[int]:
-    """The identities of all lists and maps in a value."""
-    found: set[int] = set()
-    if isinstance(value, dict | list):
-        found.add(id(value))
-        for item in value.values() if isinstance(value, dict) else value:
-            found |= _containers(item)
     return found
 
 
@@ -84,7 +38,7 @@ def test_arrival_decides_nothing(spec: MergeSpec, data: st.DataObject) -> None:
     given_ = data.draw(inputs(merge))
     shuffled = [one._replace(arrival=data.draw(st.integers(0, 9))) for one in data.draw(st.permutations(given_))]
     one, other = merge.merge(given_), merge.merge(shuffled)
-    assert _bits(one.value) == _bits(other.value)
+    assert bits(one.value) == bits(other.value)
     assert one == other
     assert not merge.arrival_dependent
 
@@ -99,9 +53,9 @@ def test_inputs_are_neither_changed_nor_shared(spec: MergeSpec, data: st.DataObj
     before = deepcopy(given_)
     merged = merge.merge(given_)
     assert given_ == before
-    held = set().union(*(_containers(one.value) for one in given_))
-    assert not held & _containers(merged.value)
-    assert not held & set().union(*(_containers(value) for conflict in merged.conflicts for value in conflict.values.values()))
+    held = set().union(*(containers(one.value) for one in given_))
+    assert not held & containers(merged.value)
+    assert not held & set().union(*(containers(value) for conflict in merged.conflicts for value in conflict.values.values()))
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.kind} {spec.options or ''}")
@@ -124,12 +78,12 @@ def _within(part: JsonValue, whole: JsonValue) -> bool:
     """Whether all that `part` says is said by `whole` too; null says nothing."""
     if isinstance(part, dict) and isinstance(whole, dict):
         return all(key in whole and _within(item, whole[key]) for key, item in part.items())
-    return part is None or _bits(part) == _bits(whole)
+    return part is None or bits(part) == bits(whole)
 
 
 streams = st.recursive(
     st.text(max_size=6) | st.lists(st.integers(0, 9), max_size=4),
-    lambda inner: st.dictionaries(keys, inner, max_size=3),
+    lambda inner: st.dictionaries(fields, inner, max_size=3),
     max_leaves=6,
 )
 

@@ -100,8 +100,13 @@ def _combine(inputs: Sequence[MergeInput], rows: Mapping[Hashable, Key], rules: 
     conflicts: list[Conflict] = []
     errors: list[str] = []
     used = {one.branch for one in inputs if not one.defaulted}
+    records: dict[Hashable, list[MergeInput]] = {key: [] for key in rows}
+    for one in inputs:  # record by record, and not row by row: a row's key is in few of many branches
+        for key, (_, record) in one.digest.items():
+            if key in records:
+                records[key].append(one._replace(value=record))
     for key, named in rows.items():
-        row = blend([one._replace(value=one.digest[key][1]) for one in inputs if key in one.digest], rules)
+        row = blend(records[key], rules)
         conflicts += [conflict._replace(path=f"{named}.{conflict.path}") for conflict in row.conflicts]
         if row.error:
             errors.append(f"{named}.{row.error}")

@@ -43,8 +43,10 @@ def prepare(options: JsonValue, branches: Sequence[str]) -> Strategy:
         value: dict[str, JsonValue] = {}
         conflicts: list[Conflict] = []
         part_of: set[str] = set()
-        for key in dict.fromkeys(keys[one.branch] for one in inputs):
-            group = [one for one in inputs if keys[one.branch] == key]
+        groups: dict[str, list[MergeInput]] = {}
+        for one in inputs:
+            groups.setdefault(keys[one.branch], []).append(one)
+        for key, group in groups.items():
             if group[0].branch not in shared:
                 value[key] = None if isinstance(group[0].value, Opaque) else copied(group[0].value)
                 part_of.add(group[0].branch)

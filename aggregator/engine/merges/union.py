@@ -8,14 +8,14 @@ defaults come last, so that they never take the place of a real one.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from aggregator.engine.jsons import canonical, copied
 from aggregator.engine.merging import Merged, MergeError, MergeInput, Strategy, lists_only
 from aggregator.engine.options import dotted
 from aggregator.engine.rules import differ
 from fanmesh.model.merge import Conflict
-from fanmesh.model.values import JsonValue
+from fanmesh.model.values import JsonValue, Value
 
 KIND: Final = "union"
 SCHEMA: Final[dict[str, JsonValue]] = {
@@ -24,6 +24,9 @@ SCHEMA: Final[dict[str, JsonValue]] = {
     "properties": {"key": dotted("The field that makes items the same; the whole item if not given.")},
     "additionalProperties": False,
 }
+
+Keyed: TypeAlias = Sequence[tuple[Hashable, str, JsonValue]]
+"""Of each item: what makes it the same as others, how a conflict names it, the item."""
 
 
 def prepare(options: JsonValue, _branches: Sequence[str]) -> Strategy:
@@ -37,16 +40,20 @@ def prepare(options: JsonValue, _branches: Sequence[str]) -> Strategy:
     if given is not None and (not isinstance(given, str) or not all(given.split("."))):
         raise MergeError(("key",), "expected a dotted path, like hit.id")
     path = tuple(given.split(".")) if given else ()
-    return Strategy(lambda inputs: _combine(inputs, path), lists_only)
+    return Strategy(_combine, lists_only, digest=lambda value: _keyed(value, path))
 
 
-def _combine(inputs: Sequence[MergeInput], path: tuple[str, ...]) -> Merged:
+def _keyed(value: Value, path: tuple[str, ...]) -> Keyed:
+    """What makes each item of a list the same as others costs more than all the rest, and needs one answer only."""
+    return [(*_key(item, path), item) for item in value] if isinstance(value, list) else []
+
+
+def _combine(inputs: Sequence[MergeInput]) -> Merged:
     found: dict[Hashable, dict[str, JsonValue]] = {}
     names: dict[Hashable, str] = {}
     for one in sorted(inputs, key=lambda one: one.defaulted):
-        for item in one.value if isinstance(one.value, list) else ():
-            key, name = _key(item, path)
-            names[key] = name
+        for key, name, item in one.digest:
+            names.setdefault(key, name)
             given = found.setdefault(key, {})
             if not given or not one.defaulted:
                 given.setdefault(one.branch, item)

@@ -210,6 +210,16 @@ def test_union_by_key_keeps_the_first_and_reports_the_rest() -> None:
     assert merged.conflicts == (Conflict("[hit.id=7]", {"a": first, "b": other}, "a"),)
 
 
+def test_a_conflict_of_union_is_named_as_the_first_writes_its_key() -> None:
+    """1 and 1.0 are one key; how a later branch or a default writes it changes nothing that is reported."""
+    first, other, spare = {"id": 1, "n": 1}, {"id": 1, "n": 2}, {"id": 1.0, "n": 3}
+    merge = _merge("union", {"key": "id"})
+    assert (
+        merge.merge(_given([first], [other], [spare], default="c")).conflicts == merge.merge(_given([first], [other])).conflicts
+    )
+    assert merge.merge(_given([first], [spare])).conflicts == (Conflict("[id=1]", {"a": first, "b": spare}, "a"),)
+
+
 @pytest.mark.parametrize("kind", ["collect", "namespace", "overlay", "deep_merge", "concat", "union"])
 def test_merges_that_read_fields_refuse_opaque_values(kind: str) -> None:
     """What nobody can open cannot be part of a JSON result."""
