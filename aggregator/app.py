@@ -16,6 +16,10 @@ from fanmesh.runtime.logs import logger
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import ServerOptions, Transport
 
+WINDOW: Final = 64 * 1024
+"""Bytes. What lies in buffers has been sent and is not acknowledged, and a dispatcher is patient for at least 100 ms: so much
+is folded in that time also on a slow machine. With the library's own window a burst of parts waited for half a second."""
+
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -32,7 +36,7 @@ async def serve(settings: Settings, ready: Callable[[int], None] = _nobody, tran
     log, known = logger("aggregator"), functions(settings.functions)
     recorder = telemetry.start("fanmesh-aggregator", version("fanmesh"))
     service = AggregatorService(recorder, settings.limits, known)
-    options = ServerOptions(reuse_port=settings.reuse_port)
+    options = ServerOptions(reuse_port=settings.reuse_port, window=WINDOW)
     server = (transport or GrpcTransport()).server(settings.listen, service.routes(), options=options)
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
     for number in SIGNALS:

@@ -80,6 +80,11 @@ class RemoteSession:
         """Bytes that wait to be sent."""
         return self._backlog.queued
 
+    @property
+    def settled(self) -> bool:
+        """Whether the aggregator has acknowledged all that was fed; without a limit on acknowledgements, has taken it."""
+        return not self._backlog.queued and not self._failover.waits
+
     # ------------------------------------------------------------------ what flow asks
 
     def feed(self, event: Event) -> asyncio.Future[None] | None:
@@ -103,8 +108,7 @@ class RemoteSession:
                 self._fall_back(Why.UNREACHABLE)
                 return None
             self._task = self._owner.run(self)
-        self._failover.fed(event.seq, self._owner.clock.now())
-        self._look()
+            self._look()
         self._changed.set()
         if self._local is None and self._backlog.full and isinstance(event.what, PartArrived) and not event.what.replace:
             room: asyncio.Future[None] = self._task.get_loop().create_future()
@@ -155,12 +159,17 @@ class RemoteSession:
             writer.result()  # a defect is seen
 
     async def _write(self, duplex: Duplex) -> None:
-        """The one writer."""
+        """The one writer. Nobody can tell that it is stuck but the timer that is set before each write."""
+        failover, now = self._failover, self._owner.clock.now
         try:
             while True:
-                while (data := self._backlog.take()) is not None:
+                while (taken := self._backlog.take()) is not None:
+                    seq, data = taken
+                    failover.sending(seq, now())
+                    self._look()
                     self._let_in()
                     await duplex.write(data)
+                    failover.sent(seq, now())
                 if self._finished:
                     break
                 self._changed.clear()

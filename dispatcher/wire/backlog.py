@@ -61,13 +61,13 @@ class Backlog:
         self._note(event, superseded)
         return True
 
-    def take(self) -> bytes | None:
-        """The next message to send, or None."""
+    def take(self) -> tuple[int, bytes] | None:
+        """The next message to send, with the seq of its event, or None."""
         if not self._queue:
             return None
-        _, data = self._queue.popitem(last=False)
+        seq, data = self._queue.popitem(last=False)
         self.queued -= len(data)
-        return data
+        return seq, data
 
     def unsend(self) -> None:
         """What was not sent need not be: the verdict is known."""

@@ -20,7 +20,7 @@ from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.cancel import cancel_core
 from fanmesh.transport.core import call_unary
 from fanmesh.transport.failures import closed, connected, cut_off, failure, late, no_time, unusable
-from fanmesh.transport.grpc_server import GrpcServer
+from fanmesh.transport.grpc_server import GrpcServer, window_arguments
 from fanmesh.transport.grpc_streams import GrpcDuplex, GrpcStream
 from fanmesh.transport.port import ChannelOptions, Metadata, Reply, Routes, ServerOptions
 
@@ -39,6 +39,7 @@ def channel_arguments(options: ChannelOptions) -> list[tuple[str, int | str]]:
         ("grpc.keepalive_time_ms", int(options.keepalive_every * 1000)),
         ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout * 1000)),
         ("grpc.max_receive_message_length", options.receive_limit),
+        *window_arguments(options.window),
         ("grpc.use_local_subchannel_pool", 1),  # one connection per channel: else equal channels share one
         ("grpc.enable_http_proxy", 0),  # workers are addressed, not browsed to
         *([("grpc.lb_policy_name", "round_robin")] if options.spread else []),

@@ -175,6 +175,11 @@ class _Table(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no typ
         return self._handlers.get(handler_call_details.method)
 
 
+def window_arguments(window: int | None) -> list[tuple[str, int]]:
+    """`window` of the options in the words of the core; its probe is what makes a window grow with the line."""
+    return [] if window is None else [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", window)]
+
+
 class GrpcServer:
     """A listening server."""
 
@@ -183,6 +188,7 @@ class GrpcServer:
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", options.receive_limit),
+                *window_arguments(options.window),
                 ("grpc.so_reuseport", int(options.reuse_port)),
                 # Callers ping every 10 s while a call runs; the core's default takes more than one in 5 min for an attack.
                 ("grpc.http2.min_ping_interval_without_data_ms", 5000),

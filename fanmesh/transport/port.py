@@ -208,9 +208,14 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class ChannelOptions:
-    """How a channel behaves. Times in seconds, sizes in bytes. `spread`: calls go to all addresses of a name in turn."""
+    """How a channel behaves. Times in seconds, sizes in bytes. `spread`: calls go to all addresses of a name in turn.
+
+    `window`: what a peer may send ahead in one call before it is read here; None = the library's own, which grows with the
+    speed of the line to megabytes, for each of many calls. A message that is waited for is let in whole, however large.
+    """
 
     receive_limit: int = 16 * MIB
+    window: int | None = 256 * 1024
     connect_timeout: float = 2.0
     reconnect_initial: float = 0.1
     reconnect_max: float = 2.0
@@ -224,10 +229,11 @@ class ServerOptions:
     """How a server behaves. Sizes in bytes. `reuse_port` lets several processes share one port.
 
     `connection_age`: seconds after which a connection takes no new calls and is closed when its last one has ended (±10 %, so
-    that not all are closed at once); None = never.
+    that not all are closed at once); None = never. `window`: as for a channel.
     """
 
     receive_limit: int = 16 * MIB
+    window: int | None = None
     reuse_port: bool = False
     connection_age: float | None = None
 

@@ -161,7 +161,7 @@ class Told:
     @property
     def acknowledged(self) -> bool:
         """Whether the aggregator has folded all that was fed."""
-        return not self.session._failover._unacked
+        return self.session.settled
 
     @property
     def decisive(self) -> list[Effect]:

@@ -61,7 +61,7 @@ class Work:
     async def midway(self, requests: int = 1) -> None:
         """Wait until so many requests wait for `go`, and the aggregator has folded all they have logged."""
         await until(lambda: len(self._begun) == 2 * requests, "the workers to be called")
-        await until(lambda: all(not session._failover._unacked for session in self.sessions), "the events to be folded")
+        await until(lambda: all(session.settled for session in self.sessions), "the events to be folded")
         assert len(self.sessions) == requests
         assert {session.mode for session in self.sessions} == {REMOTE}
 

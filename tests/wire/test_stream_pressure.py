@@ -7,6 +7,7 @@ anything queued. Everything else is counted.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
@@ -27,7 +28,7 @@ from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import MIB
 from fanmesh.v1 import dispatcher_pb2
 from fanmesh.workers import Replace, Worker, serve, worker
-from tests.kit.aggregators import Cable, patience, until
+from tests.kit.aggregators import Cable, Process, patience, until
 from tests.kit.calls import Caller, ask
 from tests.kit.mesh import plan, running, yielded
 from tests.kit.system import Serving, System
@@ -47,6 +48,11 @@ def memory(pid: int, field: str) -> int:
     """Bytes of a process: `VmRSS` now, `VmHWM` at most so far."""
     lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def forget_peak(pid: int) -> None:
+    """`VmHWM` counts from now on."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", "utf-8")
 
 
 async def events_of(caller: Caller, emit: EmitMode, **fields: Any) -> AsyncIterator[Event]:
@@ -149,6 +155,82 @@ async def test_ten_thousand_parts_of_fifty_branches(tmp_path: Path, emit: EmitMo
     assert sent == BRANCHES * PARTS
     assert seen[-1].final.report.aggregator_mode == (AggregatorMode.REMOTE if remote else AggregatorMode.EMBEDDED)
     assert grown < 64 * MIB
+
+
+@pytest.mark.slow
+@anywhere
+async def test_a_slow_reader_of_fifty_branches_costs_no_more_than_a_fast_one(tmp_path: Path, *, remote: bool) -> None:
+    """10,000 parts, each the whole of its branch: 200 MB pass, the result is 1 MB, and of a branch one version is kept.
+
+    The fast one comes first, and buffers and arenas grow to their usual size; the peak is then taken anew, and hardly higher.
+    """
+    sent = 0
+    all_sent = asyncio.Event()
+
+    @worker("w")
+    async def versions(_: Any) -> AsyncIterator[Any]:
+        nonlocal sent
+        for number in range(PARTS):
+            yield Replace({"n": number, "x": f"{number:03}" + "x" * 20_000})
+            sent += 1
+        if sent == BRANCHES * PARTS:
+            all_sent.set()
+
+    peaks = []
+    branches = {f"b{n}": {"worker": "w"} for n in range(BRANCHES)}
+    async with apart(tmp_path, versions, plan(*branches, budget="50s", **branches), remote=remote) as serving:
+        for stands in (False, True):
+            sent = 0
+            all_sent.clear()
+            forget_peak(serving.process.pid)
+            before = memory(serving.process.pid, "VmRSS")
+            seen: list[Event] = []
+            async for event in events_of(serving.caller, EmitMode.DELTA):
+                seen.append(event)
+                if len(seen) == 1 and stands:
+                    await all_sent.wait()
+            peaks.append(memory(serving.process.pid, "VmHWM") - before)
+            result = to_value(seen[-1].final.result)
+            assert {name: value["n"] for name, value in result.items()} == dict.fromkeys(branches, PARTS - 1)
+            assert last_shown(seen) == result
+            assert sent == BRANCHES * PARTS
+    fast, slow = peaks
+    assert fast < 64 * MIB
+    assert slow < 32 * MIB
+
+
+async def test_an_aggregator_that_is_lost_while_the_reader_stands_still(tmp_path: Path) -> None:
+    """The reader is told the whole anew when it looks again, and what it holds in the end is the result."""
+    process = Process(f"unix:{tmp_path / 'aggregator.sock'}")
+    lost, all_sent = asyncio.Event(), asyncio.Event()
+
+    @worker("w")
+    async def words(_: Any) -> AsyncIterator[Any]:
+        for number in range(2 * PARTS):
+            if number == PARTS:
+                await lost.wait()
+            yield {"text": f"{number:06} and so on, " * 40}
+        all_sent.set()
+
+    server = {"limits": LIMITS, "aggregator": process.address}
+    seen: list[Event] = []
+    try:
+        with patience():
+            async with running({"w": words}, {"p": plan("w", budget="100s")}, server=server) as mesh:
+                async for event in events_of(mesh, EmitMode.DELTA):
+                    seen.append(event)
+                    if len(seen) == 2:
+                        process.send(signal.SIGKILL)
+                        lost.set()
+                        await all_sent.wait()
+    finally:
+        process.destroy()
+    resets = [at for at, event in enumerate(seen) if [op.kind for op in event.delta.ops] == [OpKind.RESET]]
+    assert resets[0] == 0
+    assert len(resets) == 2
+    text = "".join(f"{number:06} and so on, " * 40 for number in range(2 * PARTS))
+    assert last_shown(seen) == to_value(seen[-1].final.result) == {"w": {"text": text}}
+    assert seen[-1].final.report.aggregator_mode == AggregatorMode.FELL_BACK
 
 
 async def stalled(count: Callable[[], int]) -> int:

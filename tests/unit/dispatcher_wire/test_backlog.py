@@ -19,8 +19,10 @@ def filled(*happenings: Happening, queue: int = 100, log: int = 1000) -> Backlog
 def sent(backlog: Backlog) -> list[int]:
     """The numbers of everything that would be sent now, in order."""
     numbers = []
-    while (data := backlog.take()) is not None:
-        numbers.append(data[0])
+    while (taken := backlog.take()) is not None:
+        seq, data = taken
+        assert data[0] == seq
+        numbers.append(seq)
     return numbers
 
 
