@@ -18,7 +18,7 @@ def build_server(given: ServerShape) -> ServerConfig:
         drain=given.drain,
         limits=Limits(given.limits.part, given.limits.branch, given.limits.reply),
         overload=_overload(given.overload, given.max_in_flight),
-        idempotency=IdempotencyRule(given.idempotency.ttl, given.idempotency.max_entries),
+        idempotency=IdempotencyRule(given.idempotency.ttl, given.idempotency.max_entries, given.idempotency.max_bytes),
         announce=given.announce,
         connection_age=given.connection_age,
     )

@@ -108,3 +108,8 @@ class IdempotencyShape(Section):
 
     ttl: PositiveDuration = Field(default=show_duration(_IDEMPOTENCY.ttl), validate_default=True, description="For how long.")
     max_entries: Count = Field(default=_IDEMPOTENCY.most, description="How many; the oldest goes first.")
+    max_bytes: Memory = Field(
+        default="64MiB",
+        validate_default=True,
+        description="How much of them together, as they are sent; the oldest goes first, and one that is larger is not kept.",
+    )

@@ -191,7 +191,8 @@ class OverloadRule:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRule:
-    """How long the reply to a request with an `idempotency_key` is kept, in ns, and how many of them at most."""
+    """How long the reply to a request with an `idempotency_key` is kept, in ns, how many of them and how many bytes at most."""
 
     ttl: int = 600 * SECOND
     most: int = 10_000
+    most_bytes: int = 64 << 20

@@ -12,7 +12,9 @@ never a new run.
 | kept | replay | reused | – | – |
 | kept, past its `ttl` | begin → running | begin → running | – | – |
 
-Bounded by `most` entries: the oldest kept one makes room, a running one never does.
+Bounded by `most` entries and `most_bytes` of replies: the oldest kept one makes room, a running one never does. Entries alone
+would be no bound of memory, as one reply may be a thousand times another; a reply that is larger than all the room there is is
+told to those who wait for it, and not kept.
 
 Pure: what stands behind an entry (`held`: the run, later its reply) belongs to the caller. Times in ns.
 """
@@ -28,14 +30,15 @@ H = TypeVar("H")
 
 
 class Entry(Generic[H]):
-    """One key. `held` is for whoever claims it: set it before anybody else can claim. `until` counts once it is kept."""
+    """One key. `held` is for whoever claims it: set it before anybody else can claim. `until`, `size` count once it is kept."""
 
-    __slots__ = ("body", "held", "key", "until")
+    __slots__ = ("body", "held", "key", "size", "until")
 
     def __init__(self, key: str, body: bytes) -> None:
         self.key = key
         self.body = body
         self.until = 0
+        self.size = 0
         self.held: H | None = None
 
 
@@ -71,11 +74,12 @@ Claim: TypeAlias = Begin[H] | Join[H] | Replay[H] | No
 class Keys(Generic[H]):
     """The keys of one process."""
 
-    __slots__ = ("_kept", "_running")
+    __slots__ = ("_kept", "_running", "kept_bytes")
 
     def __init__(self) -> None:
         self._running: dict[str, Entry[H]] = {}
         self._kept: dict[str, Entry[H]] = {}  # in the order in which they ended
+        self.kept_bytes = 0
 
     @property
     def running(self) -> int:
@@ -97,27 +101,44 @@ class Keys(Generic[H]):
         if kept is not None:
             if now < kept.until:
                 return Replay(kept) if kept.body == body else No.REUSED
-            del self._kept[key]
-        if not self._room(rule.most):
+            self._drop(kept)
+        if not self._room(rule):
             return No.FULL
         entry = self._running[key] = Entry[H](key, body)
         return Begin(entry)
 
-    def ended(self, rule: IdempotencyRule, entry: Entry[H], now: int, *, keep: bool) -> None:
-        """The run of `entry` is over; `keep` its reply for `rule.ttl`, or forget the key. Nothing, if it was ended before."""
+    def ended(self, rule: IdempotencyRule, entry: Entry[H], now: int, *, keep: bool, size: int = 0) -> None:
+        """The run of `entry` is over; `keep` its reply of `size` bytes for `rule.ttl`, or forget the key.
+
+        Nothing, if it was ended before.
+        """
         if self._running.get(entry.key) is not entry:
             return
         del self._running[entry.key]
-        if keep and rule.ttl > 0:
-            entry.until = now + rule.ttl
-            self._kept[entry.key] = entry
+        if not keep or rule.ttl <= 0 or size > rule.most_bytes:
+            return
+        self._shrink(rule.most_bytes - size)
+        entry.until = now + rule.ttl
+        entry.size = size
+        self._kept[entry.key] = entry
+        self.kept_bytes += size
 
     def _expire(self, now: int) -> None:
         while self._kept and (oldest := next(iter(self._kept.values()))).until <= now:
-            del self._kept[oldest.key]
+            self._drop(oldest)
 
-    def _room(self, most: int) -> bool:
+    def _room(self, rule: IdempotencyRule) -> bool:
         """Make room for one more; whether there is."""
-        while len(self._running) + len(self._kept) >= most and self._kept:
-            del self._kept[next(iter(self._kept))]
-        return len(self._running) < most
+        self._shrink(rule.most_bytes)  # a reload may have lowered it
+        while len(self._running) + len(self._kept) >= rule.most and self._kept:
+            self._drop(next(iter(self._kept.values())))
+        return len(self._running) < rule.most
+
+    def _shrink(self, most: int) -> None:
+        """Keep no more bytes than these."""
+        while self.kept_bytes > most:
+            self._drop(next(iter(self._kept.values())))
+
+    def _drop(self, entry: Entry[H]) -> None:
+        del self._kept[entry.key]
+        self.kept_bytes -= entry.size

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 from dispatcher.flow.ports import Reaper
 from dispatcher.model.policy import IdempotencyRule
@@ -18,6 +18,9 @@ from dispatcher.policies.idempotency import Begin, Entry, Join, Keys, No, Replay
 from dispatcher.wire.outbound import Finished
 from fanmesh.transport.port import Metadata
 from fanmesh.v1 import dispatcher_pb2
+
+ENTRY: Final = 512
+"""Bytes that an entry takes beside its reply and its key."""
 
 Story = Callable[[], Coroutine[Any, Any, Finished]]
 
@@ -76,6 +79,11 @@ class Replays:
         """How many replies are remembered."""
         return self._keys.kept
 
+    @property
+    def kept_bytes(self) -> int:
+        """How large they are together, about."""
+        return self._keys.kept_bytes
+
     def claim(self, key: str, body: bytes, story: Story) -> Ticket | Finished | No:
         """A share in the run of this key, which `story` begins if there is none; the reply it had; or why not."""
         match self._keys.claim(self._rule(), key, body, self._now()):
@@ -99,14 +107,20 @@ class Replays:
             self._reaper.adopt([shared.task])
 
     async def _own(self, entry: Entry[Shared | Finished], story: Story) -> Finished:
-        keep = False
+        keep, size = False, 0
         try:
             finished = await story()
-            keep = finished.keep
+            keep, size = finished.keep, size_of(entry.key, finished)
             entry.held = finished
             return finished
         finally:
-            self._keys.ended(self._rule(), entry, self._now(), keep=keep)
+            self._keys.ended(self._rule(), entry, self._now(), keep=keep, size=size)
+
+
+def size_of(key: str, finished: Finished) -> int:
+    """About how many bytes it takes to keep a reply: as it is sent, and with the report beside a status a second time."""
+    report = 0 if finished.report is None else finished.response.report.ByteSize()
+    return len(key) + finished.response.ByteSize() + report + ENTRY
 
 
 def body_of(message: dispatcher_pb2.DispatchRequest, metadata: Metadata = ()) -> bytes:

@@ -246,6 +246,36 @@ async def test_no_room_for_another_key(gate: Gated) -> None:
         assert (await mesh.dispatch(KEYED)).trailer(REPLAYED) is None
 
 
+async def test_replies_are_kept_within_a_number_of_bytes() -> None:
+    """A hundred replies of 64 KB under 1 MiB: the last fifteen are replayed, the ones before run again."""
+
+    @worker("w")
+    async def large(number: int) -> Any:
+        return f"{number:03}" + "x" * 65_000
+
+    async with running({"w": large}, {"p": plan("w")}, server={"idempotency": {"max_bytes": "1MiB"}}) as mesh:
+        asked = [ask(json=str(number), idempotency_key=f"k{number}") for number in range(100)]
+        for request in asked:
+            assert (await mesh.dispatch(request)).trailer(REPLAYED) is None
+            assert mesh.dispatcher.replays.kept_bytes <= 1 << 20
+        assert mesh.dispatcher.replays.kept == 15
+        heard = [(await mesh.dispatch(request)).trailer(REPLAYED) for request in reversed(asked[-16:])]
+    assert heard == ["true"] * 15 + [None]
+
+
+async def test_a_reply_larger_than_all_that_may_be_kept(gate: Gated) -> None:
+    """Who began the run and who joined it are told the same; who asks later begins another."""
+    server = {"idempotency": {"max_bytes": "1B"}}
+    async with running({"w": gate.worker}, {"p": plan("w", budget="60s")}, server=server) as mesh:
+        first, second = await two(mesh, gate)
+        gate.open.set()
+        one, other = await asyncio.gather(first, second)
+        assert one.response == other.response
+        assert one.code is Code.OK
+        assert (mesh.dispatcher.replays.kept, mesh.dispatcher.replays.kept_bytes) == (0, 0)
+        assert (await mesh.dispatch(KEYED)).trailer(REPLAYED) is None
+
+
 async def test_a_shadow_shares_nothing() -> None:
     """The answer of a shadow is only compared: it must neither become the reply of the real request nor be it."""
     counting = Counting()

@@ -159,9 +159,10 @@ def test_every_key_of_the_process_reaches_its_place(load: Load) -> None:
     """Each set to something other than its default; null = never for this reason."""
     lag = "lag: {hedges: 60ms, optional: null, reject: 300ms}"
     memory = "memory: {limit: 2GiB, hedges: null, optional: 0.5, reject: 0.6}"
-    given = server(load, f"max_in_flight: 1000, overload: {{{lag}, {memory}}}, idempotency: {{ttl: 1m, max_entries: 5}}")
+    kept = "idempotency: {ttl: 1m, max_entries: 5, max_bytes: 1MiB}"
+    given = server(load, f"max_in_flight: 1000, overload: {{{lag}, {memory}}}, {kept}")
     assert given.overload == OverloadRule(1000, Thresholds(6e7, None, 3e8), Thresholds(None, 0.5, 0.6), 2 * 2**30)
-    assert given.idempotency == IdempotencyRule(60 * SECOND, 5)
+    assert given.idempotency == IdempotencyRule(60 * SECOND, 5, 1 << 20)
 
 
 @pytest.mark.parametrize("keys", ["lag: {hedges: 100ms}", "memory: {limit: 1GiB, reject: 0.9}", "memory: {limit: 1GiB}"])

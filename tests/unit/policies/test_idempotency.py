@@ -136,3 +136,45 @@ def test_what_is_past_its_time_is_dropped_without_being_asked_for() -> None:
         keys.ended(RULE, begun(keys, key), 0, keep=True)
     begun(keys, "c", now=RULE.ttl)
     assert keys.kept == 0
+
+
+SMALL = IdempotencyRule(ttl=10 * SECOND, most=100, most_bytes=1000)
+
+
+def test_the_oldest_replies_make_room_for_bytes() -> None:
+    """As many as the new one needs, and no more; exactly the bound is not too much."""
+    keys: Keys[str] = Keys()
+    for key, size in (("a", 400), ("b", 300), ("c", 300)):
+        keys.ended(SMALL, begun(keys, key), 0, keep=True, size=size)
+    assert (keys.kept, keys.kept_bytes) == (3, 1000)
+    keys.ended(SMALL, begun(keys, "d"), 0, keep=True, size=401)
+    found = {key: type(keys.claim(SMALL, key, BODY, 1)) for key in "cd"}
+    assert (found, keys.kept, keys.kept_bytes) == ({"c": Replay, "d": Replay}, 2, 701)
+
+
+def test_a_reply_that_is_larger_than_the_bound_is_not_kept() -> None:
+    """And takes nobody's place; the key is free again."""
+    keys: Keys[str] = Keys()
+    keys.ended(SMALL, begun(keys, "a"), 0, keep=True, size=400)
+    keys.ended(SMALL, begun(keys, "b"), 0, keep=True, size=1001)
+    assert (keys.running, keys.kept, keys.kept_bytes) == (0, 1, 400)
+    assert isinstance(keys.claim(SMALL, "b", BODY, 1), Begin)
+
+
+def test_bytes_are_given_back_however_a_reply_is_dropped() -> None:
+    """By its time, in the order of ending or behind an older one that is kept for longer; by number; by a reload."""
+    keys: Keys[str] = Keys()
+    long = IdempotencyRule(ttl=100 * SECOND, most=2, most_bytes=1000)
+    keys.ended(long, begun(keys, "a"), 0, keep=True, size=100)
+    keys.ended(SMALL, begun(keys, "b"), 0, keep=True, size=200)
+    assert isinstance(keys.claim(SMALL, "b", BODY, SMALL.ttl), Begin)
+    assert keys.kept_bytes == 100
+    assert isinstance(keys.claim(long, "c", BODY, SMALL.ttl), Begin)  # "b" runs, and two are the most
+    assert (keys.running, keys.kept, keys.kept_bytes) == (2, 0, 0)
+    keys = Keys()
+    keys.ended(SMALL, begun(keys, "d"), 0, keep=True, size=900)
+    assert isinstance(keys.claim(IdempotencyRule(most_bytes=899), "e", BODY, 1), Begin)
+    assert (keys.kept, keys.kept_bytes) == (0, 0)
+    keys.ended(SMALL, begun(keys, "f"), 0, keep=True, size=10)
+    begun(keys, "g", now=SMALL.ttl)
+    assert keys.kept_bytes == 0
