@@ -115,7 +115,7 @@ class Dispatcher:
         )
         engine = assemble(
             clock=self._clock,
-            endpoints=self._endpoints.of,
+            endpoints=self._endpoints.by,
             observer=observer,
             reaper=self.reaper,
             aggregate=self._aggregator(server.aggregator),
@@ -126,8 +126,9 @@ class Dispatcher:
         serving = Serving(
             engine=engine,
             catalogue=lambda: self.config.catalogue,
+            era=self._endpoints.accepting,
             trace=lambda metadata: trace_of(metadata, self._recorder),
-            explain=explainer(engine, self._endpoints.of),
+            explain=explainer(engine, self._endpoints.by),
             limits=server.limits,
             door=self.door,
             replays=self.replays,

@@ -99,7 +99,7 @@ class Fanmesh:
         await self._endpoints.open(self.config.catalogue.workers.values())
         self._engine = assemble(
             clock=clock,
-            endpoints=self._endpoints.of,
+            endpoints=self._endpoints.by,
             observer=combine(Spans(self._recorder, clock.now, method=""), Nudge(self._endpoints.nudge)),
             reaper=self._reaper,
             books=self.books,

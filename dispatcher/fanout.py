@@ -91,7 +91,7 @@ async def fanout(
     clock = LoopClock(asyncio.get_running_loop())
     engine = assemble(
         clock=clock,
-        endpoints=lambda name: [calls[name]],
+        endpoints=lambda worker: [calls[worker.name]],
         observer=Nobody(),
         reaper=TaskReaper(),
     )

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 
 from dispatcher.layers.outcomes import defect, gave_up
 from dispatcher.layers.types import Attempt, AttemptCall, AttemptLayer, Now, Sink, Uniform
+from dispatcher.model.plan import Worker
 from dispatcher.model.policy import NO_LIMIT, NONE
 from dispatcher.policies.attempts import Denied
 from dispatcher.policies.books import Books
@@ -41,8 +42,8 @@ class Endpoint(Protocol):
         ...
 
 
-Endpoints: TypeAlias = Callable[[str], Sequence[Endpoint]]
-"""The endpoints of a worker, by its name, as they are known now."""
+Endpoints: TypeAlias = Callable[[Worker], Sequence[Endpoint]]
+"""The endpoints of a worker, as they are known now. Asked for the worker that the request began with, and not by its name."""
 
 
 def choose(endpoints: Endpoints, books: Books, *, now: Now, uniform: Uniform) -> AttemptLayer:
@@ -53,7 +54,7 @@ def choose(endpoints: Endpoints, books: Books, *, now: Now, uniform: Uniform) ->
             run, at = attempt.run, now()
             worker = run.node.worker
             policy = worker.policy
-            targets = endpoints(worker.name)
+            targets = endpoints(worker)
             if len(targets) == 1 and policy is NONE and worker.limit is NO_LIMIT:  # nothing to choose, nothing to learn
                 attempt.endpoint = targets[0]
                 attempt.leave(attempt, at)

@@ -20,6 +20,7 @@ from dispatcher.model.request import Refusal, Request, Trace
 from dispatcher.policies.idempotency import No
 from dispatcher.policies.overload import Why
 from dispatcher.wire.door import Door, Passage
+from dispatcher.wire.eras import Era
 from dispatcher.wire.explain import Explainer
 from dispatcher.wire.inbound import KINDS, TurnedAway, request_of
 from dispatcher.wire.outbound import Finished, finish, refused
@@ -38,10 +39,11 @@ MARGIN: Final = 10 * MS
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What the services need. `catalogue` gives the one in force; a request keeps the one it began with."""
+    """What the services need. `catalogue` and `era` give those in force; a request keeps the ones it began with."""
 
     engine: Engine
     catalogue: Callable[[], Catalogue]
+    era: Callable[[], Era]
     trace: Callable[[Metadata], Trace]
     explain: Explainer
     limits: Limits
@@ -56,6 +58,7 @@ class Asked:
     message: dispatcher_pb2.DispatchRequest
     request: Request
     catalogue: Catalogue
+    era: Era
 
     @property
     def key(self) -> str:
@@ -82,7 +85,7 @@ def accept(
         raise TurnedAway(shed)
     catalogue, trace = serving.catalogue(), serving.trace(metadata)
     request = request_of(message, metadata, call.time_remaining(), trace, catalogue, arrived, emit, min_interval)
-    return Asked(message, request, catalogue)
+    return Asked(message, request, catalogue, serving.era())
 
 
 async def answer(serving: Serving, asked: Asked) -> Finished:
@@ -139,7 +142,8 @@ def result_kind(message: dispatcher_pb2.DispatchRequest | None) -> Kind:
 
 async def _story(serving: Serving, asked: Asked, view: View | None) -> Finished:
     engine = serving.engine if view is None else view.engine(serving.engine)
-    reply = await dispatch(engine, asked.catalogue, asked.request, view)
+    with asked.era:
+        reply = await dispatch(engine, asked.catalogue, asked.request, view)
     return finish(reply, result_kind(asked.message), serving.limits.reply)
 
 

@@ -16,6 +16,7 @@ from dispatcher.flow.ports import Clock
 from dispatcher.layers.pick import Endpoint
 from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Worker
+from dispatcher.wire.eras import Era, Replaced
 from dispatcher.wire.learning import Learning
 from dispatcher.wire.method_call import MethodEndpoint
 from dispatcher.wire.resolving import Lookups, Resolve, fixed_addresses, is_opaque, resolve
@@ -61,8 +62,15 @@ def addresses_in(endpoints: Sequence[Endpoint]) -> list[str]:
     return list(dict.fromkeys(endpoint.address for endpoint in endpoints))
 
 
+def place_of(worker: Worker) -> object:
+    """What a worker's endpoints follow from: while it stays the same, new ones are as good for old requests."""
+    return worker.target, worker.endpoints, worker.opaque, worker.method, worker.policy.hedge is not None
+
+
 class Endpoints:
-    """Every worker's endpoints. `of` is what `pick` reads; it never waits.
+    """Every worker's endpoints. `by` is what `pick` reads; it never waits.
+
+    Those of a worker that a reload removes, or sends elsewhere, stay until the requests have ended that were accepted before.
 
     `drain` gives the ns that calls to an address that is gone may go on. `dropped(worker, address)` is told of each such
     address at once.
@@ -89,6 +97,8 @@ class Endpoints:
         self._channels: dict[Key, Channel] = {}
         self._endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self._workers: dict[str, Worker] = {}
+        self._past: list[Era] = []  # with requests that still run by them, or by an older one; oldest first
+        self._era = Era(self._settle)
         self._local: set[str] = set()
         self._coming: Found | None = None  # what has been found and is not used yet
         self._version = 0
@@ -99,6 +109,22 @@ class Endpoints:
     def of(self, worker: str) -> Sequence[Endpoint]:
         """The endpoints of a worker; none if its name could not be resolved."""
         return self._endpoints.get(worker, ())
+
+    def by(self, worker: Worker) -> Sequence[Endpoint]:
+        """The endpoints of a worker as a request knows it: those it has now, or had when the request began."""
+        now = self._workers.get(worker.name)
+        if now is worker or (self._past and now is not None and place_of(now) == place_of(worker)):
+            return self._endpoints.get(worker.name, ())
+        for era in reversed(self._past):
+            kept = era.replaced.get(worker.name)
+            if kept is not None and (kept[0] is worker or place_of(kept[0]) == place_of(worker)):
+                return kept[1]
+        return self._endpoints.get(worker.name, ())
+
+    def accepting(self) -> Era:
+        """The era of a request that is accepted now; it has to be entered in the next turn of the loop at the latest."""
+        self._era.taken = True
+        return self._era
 
     def nudge(self, worker: str) -> None:
         """A worker could not be reached: look its name up again soon, once a second at most."""
@@ -133,11 +159,11 @@ class Endpoints:
         return found, [name for name, known in addresses.items() if not known]
 
     def use(self, found: Found) -> None:
-        """Let new attempts go to these, watch their names, and let go of the addresses that nobody goes to any more.
+        """Let new requests go to these, watch their names, and let go of the addresses that nobody goes to any more.
 
-        A name that has been looked up again since `find` began keeps the newer answer.
+        A name that has been looked up again since `find` began keeps the newer answer. Requests that run keep what they had.
         """
-        before = self._endpoints
+        before, replaced = self._endpoints, self._replaced_by(found)
         self._coming = None
         self._endpoints = {name: before[name] for name in self._local}
         self._version += 1
@@ -146,10 +172,11 @@ class Endpoints:
             self._endpoints[name] = self._made(worker, addresses)
         self._workers = found.workers
         self._changed_at = {name: at for name, at in self._changed_at.items() if name in found.workers}
+        self._end_era(replaced)
         for name, old in before.items():
-            self._forget(name, old)
-        wanted = {(one.address, one.spare) for name in found.workers for one in self._endpoints[name]}
-        self._release(set(self._channels) - wanted)
+            if name not in replaced:
+                self._forget(name, old)
+        self._release(set(self._channels) - self._used())
         self._watcher.watch(found.workers.values())
         self._learning.keep(name for name, worker in found.workers.items() if worker.method is not None)
 
@@ -195,8 +222,42 @@ class Endpoints:
             self._start(self._channel((address, False)).wait_ready(READY_WITHIN))
         self._endpoints[worker.name] = self._made(worker, [*(address for address in known if address in now), *fresh])
         self._forget(worker.name, old)
-        used = {(one.address, one.spare) for name in self._workers for one in self.of(name)}
-        self._release({(address, False) for address in known} - used)
+        self._release({(address, False) for address in known} - self._used())
+
+    def _replaced_by(self, found: Found) -> Replaced:
+        """The workers whose requests would find no endpoint, or another's, once `found` is in use."""
+        return {
+            name: (worker, self._endpoints[name])
+            for name, worker in self._workers.items()
+            if (then := found.workers.get(name)) is None or place_of(then) != place_of(worker)
+        }
+
+    def _end_era(self, replaced: Replaced) -> None:
+        """Keep what was replaced while anybody runs who began before. Who was just accepted enters in this turn of the loop."""
+        era, self._era = self._era, Era(self._settle)
+        era.replaced = replaced
+        self._past.append(era)
+        if era.taken:
+            asyncio.get_running_loop().call_soon(self._over, era)
+        else:
+            self._over(era)
+
+    def _over(self, era: Era) -> None:
+        era.over = True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let go of what only requests needed that have ended."""
+        while self._past and self._past[0].over and not self._past[0].running:
+            replaced = self._past.pop(0).replaced
+            for name, (_, old) in replaced.items():
+                self._forget(name, old)
+            self._release({(one.address, one.spare) for _, old in replaced.values() for one in old} - self._used())
+
+    def _used(self) -> set[Key]:
+        """The channels that somebody may still be sent to."""
+        past = (old for era in self._past for _, old in era.replaced.values())
+        return {(one.address, one.spare) for known in (*map(self.of, self._workers), *past) for one in known}
 
     def _newer(self, worker: Worker, version: int) -> bool:
         """Whether a lookup of ours has changed this worker after `version`, and it still is the same name."""

@@ -77,7 +77,7 @@ def _node(
 ) -> None:
     node, request = run.node, run.request
     out.branch, out.worker, out.target = node.id, node.worker.name, node.worker.target
-    out.endpoints.extend(endpoint.address for endpoint in endpoints(node.worker.name))
+    out.endpoints.extend(endpoint.address for endpoint in endpoints(node.worker))
     out.runs = fate is BranchReason.NONE
     if not out.runs:
         out.reason = number(fate)

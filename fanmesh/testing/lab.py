@@ -21,6 +21,7 @@ from dispatcher.flow.dispatch import dispatch
 from dispatcher.flow.ports import AggregationSession, Clock, Deliver, Watch
 from dispatcher.flow.reaper import TaskReaper
 from dispatcher.layers.types import Attempt, Gate, Sink
+from dispatcher.model.plan import Worker
 from dispatcher.model.policy import FaultRule
 from dispatcher.model.request import LOOSE, Refusal, Request, Tightening
 from dispatcher.policies.books import Books
@@ -199,8 +200,8 @@ class Lab:
         self._misuses: list[AssertionError] = []
         loop.set_exception_handler(self._defect)
 
-    def _endpoints(self, name: str) -> list[FakeWorker]:
-        worker = self._workers[name]
+    def _endpoints(self, asked: Worker) -> list[FakeWorker]:
+        worker = self._workers[asked.name]
         return worker.members or [worker]
 
     def chance(self, u: float | None) -> None:

@@ -104,7 +104,9 @@ def test_a_send_that_comes_when_all_is_over() -> None:
 
     async def main() -> Any:
         lab = Lab(plan("a b", complete={"soft_timeout": "100ms"}, accept={"min_success": 0}))
-        lab._engine = assemble(clock=lab.clock, endpoints=lambda name: (lab.worker(name),), observer=Held(), reaper=lab.reaper)
+        lab._engine = assemble(
+            clock=lab.clock, endpoints=lambda worker: (lab.worker(worker.name),), observer=Held(), reaper=lab.reaper
+        )
         lab.worker("a").plays(hangs())
         lab.worker("b").plays(hangs())
         return await lab.dispatch("p")

@@ -13,6 +13,8 @@ from dispatcher.config import Config, load_mapping
 from dispatcher.settings import Settings
 from fanmesh.client import AsyncClient
 from fanmesh.workers import serve, worker
+from tests.kit.aggregators import until
+from tests.kit.roles import Gated
 
 pytestmark = pytest.mark.asyncio
 
@@ -63,3 +65,50 @@ async def test_a_reload_is_one_step() -> None:
         await dispatcher.stop()
         await first.stop()
         await second.stop()
+
+
+PLACE = {"effect": "read", "limit": {"in_flight": 1, "queue": 8}}
+
+
+def limited(workers: dict[str, Any]) -> Config:
+    """A plan `p` of the first of these workers, one call at a time."""
+    return load_mapping(
+        {
+            "version": 1,
+            "workers": workers,
+            "plans": {"p": {"branches": {next(iter(workers)): {}}, "merge": "first", "budget": {"latency": "60s"}}},
+            "server": {"listen": "127.0.0.1:0", "metrics": None, "drain": "1s"},
+        },
+        MERGES,
+    )
+
+
+@pytest.mark.parametrize("how", ["removed", "moved"])
+async def test_who_waits_in_the_queue_of_a_worker_keeps_its_endpoints(how: str) -> None:
+    """Removed or sent elsewhere by a reload, even by two of them: requests that began before end where they began to go.
+
+    New ones go elsewhere at once. When the last of the old ones has ended, the old connection is closed.
+    """
+    gate = Gated(1)
+    old, new = await serve(gate.worker), await serve(two)
+    there = {"target": f"127.0.0.1:{new.port}", **PLACE}
+    dispatcher = Dispatcher(limited({"one": {"target": f"127.0.0.1:{old.port}", **PLACE}}), Settings(ready_within=1.0))
+    await dispatcher.start()
+    book = dispatcher.books.of("one")
+    try:
+        async with AsyncClient(f"127.0.0.1:{dispatcher.port}") as client:
+            replies = [asyncio.ensure_future(client.dispatch("p", {})) for _ in range(4)]
+            await gate.all_called(1)
+            await until(lambda: len(book.queue) == 3, "the others to wait")
+            await dispatcher.reload(limited({"other" if how == "removed" else "one": there}))
+            await dispatcher.reload(limited({"other": there}))
+            assert (await client.dispatch("p", {})).value == {"n": 2}
+            assert len(dispatcher._endpoints._channels) == 2
+            gate.open.set()
+            assert [(await reply).value for reply in replies] == [1] * 4
+            await until(lambda: len(dispatcher._endpoints._channels) == 1, "the old connection to be let go")
+            assert dispatcher._endpoints._past == []
+    finally:
+        await dispatcher.stop()
+        await old.stop()
+        await new.stop()
