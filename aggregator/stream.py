@@ -13,6 +13,7 @@ from aggregator.engine.badlog import BadLog
 from aggregator.engine.fold import Fold
 from aggregator.outbox import Outbox
 from fanmesh.eventlog import LogError, decode_event
+from fanmesh.expr import evaluator
 from fanmesh.model.events import End, Event, PartArrived, Result, Start, Verdict
 from fanmesh.model.fault import Code
 from fanmesh.model.merge import MergeFunction
@@ -65,7 +66,7 @@ class MergeStream:
         self._recorder = recorder
         self._limits = limits
         self._functions = functions
-        self._fold: Fold | None = Fold()
+        self._fold: Fold | None = Fold(evaluator)
         self._held = 0
         self._parts: dict[tuple[str, int | None], int] = {}
         self._span: MergeSpan | None = None
@@ -95,6 +96,8 @@ class MergeStream:
                 self._merged = effect.merged
         if self._fold.verdict is None:
             return outbox.ack(event.seq, now) or bool(effects)
+        if errors := self._fold.expression_errors:
+            self._attributes["fanmesh.expression_errors"] = errors
         if outbox.size > self._limits.reply:
             raise _too_large("RESULT_TOO_LARGE", "the result", outbox.size, self._limits.reply)
         self.complete = True

@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 from aggregator.engine.state import Books
+from aggregator.engine.watch import Watch
 
 NEVER: Final = 1 << 63
 """Later than any time that fits on the wire."""
@@ -20,13 +21,15 @@ NEVER: Final = 1 << 63
 class Alarms:
     """Due times in ns since the request's start, and which of them have passed.
 
-    `next` is a lower bound of every due time, for one comparison per event.
+    `next` is a lower bound of every due time, for one comparison per event. `watch` keeps what some rules go by; most plans
+    have none of these.
     """
 
-    __slots__ = ("_grace", "_plan_soft", "_softs", "grace_passed", "next", "plan_soft_passed", "stop")
+    __slots__ = ("_grace", "_plan_soft", "_softs", "grace_passed", "next", "plan_soft_passed", "stop", "watch")
 
     def __init__(self, stop: int, plan_soft: int | None) -> None:
         self.stop = stop
+        self.watch: Watch | None = None
         self.plan_soft_passed = False
         self.grace_passed = False
         self._plan_soft = NEVER if plan_soft is None else plan_soft
@@ -35,7 +38,7 @@ class Alarms:
         self.next = min(stop, self._plan_soft)
 
     def add_soft(self, due: int, node: int) -> None:
-        """The node's soft timeout is at `due`."""
+        """The node's soft timeout is at `due`; or the watch's, at a place below 0."""
         heappush(self._softs, (due, node))
         self.next = min(self.next, due)
 
@@ -64,6 +67,7 @@ class Alarms:
             self._grace = NEVER
             self.grace_passed = changed = True
         while self._softs and self._softs[0][0] == due:
-            changed |= books.pass_soft(heappop(self._softs)[1])
+            _, node = heappop(self._softs)
+            changed |= books.pass_soft(node) if self.watch is None or node >= 0 else self.watch.passed(node, due, self)
         self.next = min(self.stop, self.earliest())
         return changed

@@ -20,32 +20,52 @@ K, C = UntilKind, CompletedBy
 # Bound once: on Python 3.11 reading a member through its class costs as much as the rest of the line.
 ALL: Final = UntilKind.ALL
 SETTLE: Final = OnFailure.SETTLE
+COVERAGE: Final = UntilKind.COVERAGE
+PREDICATE: Final = UntilKind.PREDICATE
+CONFIDENCE: Final = UntilKind.CONFIDENCE
+QUIET: Final = UntilKind.QUIET
 
 NOT_ACCEPTED = frozenset({C.EMPTY, C.UNREACHABLE})
 """Verdicts that say by themselves that the floor does not hold."""
 
+BY_PARTS = frozenset({C.PREDICATE, C.CONFIDENCE, C.QUIET})
+"""Verdicts of rules that look at what has come of running streams, too: what they went by is part of the result."""
+
 
 class Terms(NamedTuple):
-    """A completion rule, ready to be decided by. `least` is the floor's coverage, `target` the one of `until: coverage`."""
+    """A completion rule, ready to be decided by. `least` is the floor's coverage, `target` the one of `until: coverage`.
+
+    `watched`: one of its rules looks at more than counts, and needs a Watch.
+    """
 
     until: tuple[tuple[UntilKind, float], ...]
     min_success: int
     least: Fraction | None
     target: Fraction | None
     grace: Grace
-    on_failure: OnFailure = OnFailure.SETTLE
+    on_failure: OnFailure
+    watched: bool
 
 
 def terms(rule: CompletionRule) -> Terms:
     """Prepare a rule. Of several coverage targets the lowest one counts: it is met first."""
-    targets = [until.value for until in rule.until if until.kind is K.COVERAGE]
+    target, watched = None, False
+    for until in rule.until:
+        kind = until.kind
+        if kind is ALL:  # most plans have this one and no other
+            continue
+        if kind is COVERAGE:
+            target = until.value if target is None else min(target, until.value)
+        elif kind is PREDICATE or kind is CONFIDENCE or kind is QUIET:
+            watched = True
     return Terms(
-        tuple((until.kind, until.value) for until in rule.until),
+        tuple([(until.kind, until.value) for until in rule.until]),
         rule.min_success,
         exact(rule.min_coverage) if rule.min_coverage > 0 else None,
-        exact(min(targets)) if targets else None,
+        None if target is None else exact(target),
         rule.grace,
         rule.on_failure,
+        watched,
     )
 
 
@@ -106,6 +126,7 @@ def _broken_off(terms: Terms, books: Books) -> CompletedBy | None:
 
 def _met(kind: UntilKind, value: float, terms: Terms, books: Books, alarms: Alarms) -> CompletedBy | None:
     """The name of one `until` rule, if it holds. The floor holds already."""
+    watch = alarms.watch
     match kind:
         case K.ALL:
             return None if books.unended else C.ALL
@@ -118,6 +139,12 @@ def _met(kind: UntilKind, value: float, terms: Terms, books: Books, alarms: Alar
         case K.COVERAGE:
             waited = alarms.grace_passed or not books.unended
             return C.COVERAGE if waited and coverage_met(terms, books) else None
+        case K.PREDICATE:
+            return C.PREDICATE if watch is not None and watch.holds else None
+        case K.CONFIDENCE:
+            return C.CONFIDENCE if watch is not None and watch.surest >= value else None
+        case K.QUIET:
+            return C.QUIET if watch is not None and watch.quiet else None
         case _:
             assert_never(kind)
 

@@ -6,14 +6,17 @@ dispatcher, in the Aggregator service, and when a failed one is replayed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from aggregator.engine.alarms import Alarms
 from aggregator.engine.badlog import BadLog
-from aggregator.engine.completion import NOT_ACCEPTED, Terms, coverage_met, decide, floor_holds, grace_wait, terms
+from aggregator.engine.completion import BY_PARTS, NOT_ACCEPTED, Terms, coverage_met, decide, floor_holds, grace_wait, terms
 from aggregator.engine.harvest import Harvest
 from aggregator.engine.merges import Merge, MergeError, compile_merge
 from aggregator.engine.state import Books
+from aggregator.engine.watch import Watch
+from fanmesh.model.completion import CompilePredicate, Evaluate, Predicate
 from fanmesh.model.coverage import Coverage
 from fanmesh.model.endings import at_exclusion
 from fanmesh.model.events import Alarm, Arm, Change, Effect, End, Event, FoldNode, PartArrived, Result, Start, Update, Verdict
@@ -29,6 +32,11 @@ STARTED: Final = ChangeKind.STARTED
 USE: Final = IfMissing.USE
 
 
+def no_language(_predicate: Predicate, _attributes: Mapping[str, str]) -> Evaluate:
+    """Whoever folds without a language knows no predicate."""
+    raise ValueError("predicates are not known here")
+
+
 class Fold:
     """One request. Feed it events in order; it answers each with what follows from it.
 
@@ -36,9 +44,23 @@ class Fold:
     changes nothing. A verdict found that way has applied the events before that one, and not the one that showed it.
 
     `verdict`: None until the request is complete. `late`: how many events came after that; alarms are not counted.
+    `compile_predicate` makes a callable of what `until: predicate` asks: the language is not the fold's business.
     """
 
-    __slots__ = ("_alarms", "_at", "_books", "_harvest", "_merge", "_read", "_seq", "_snapshots", "_terms", "late", "verdict")
+    __slots__ = (
+        "_alarms",
+        "_at",
+        "_books",
+        "_compile",
+        "_harvest",
+        "_merge",
+        "_read",
+        "_seq",
+        "_snapshots",
+        "_terms",
+        "late",
+        "verdict",
+    )
 
     _alarms: Alarms
     _books: Books
@@ -47,7 +69,8 @@ class Fold:
     _terms: Terms
     _snapshots: bool
 
-    def __init__(self) -> None:
+    def __init__(self, compile_predicate: CompilePredicate = no_language) -> None:
+        self._compile = compile_predicate
         self.verdict: Verdict | None = None
         self.late = 0
         self._seq = -1
@@ -88,8 +111,12 @@ class Fold:
         if isinstance(happening, PartArrived):
             self._read = None
             node = self._open(happening.branch, happening.item)
-            return self._updates() if self._harvest.part(node, happening) else []
-        return [] if isinstance(happening, Alarm) else self._judge(seq, at, changed=False)
+            if not self._harvest.part(node, happening):
+                return []
+            return self._updates() if self._alarms.watch is None else self._judge(seq, at, changed=True)
+        if isinstance(happening, Alarm):
+            return [] if (watch := self._alarms.watch) is None else watch.wishes()
+        return self._judge(seq, at, changed=False, began=True)
 
     def snapshot(self) -> tuple[Value, Coverage]:
         """The merged value so far, parts of running streams included, and its coverage; once complete, the result's."""
@@ -97,6 +124,11 @@ class Fold:
             inputs = self._harvest.inputs(self._books.states, self._books.groups)
             self._read = self._merge.merge(inputs).value, self._books.coverage()
         return self._read
+
+    @property
+    def expression_errors(self) -> int:
+        """How often the predicate could not be evaluated."""
+        return 0 if self._seq < 0 or (watch := self._alarms.watch) is None else watch.errors
 
     def final_states(self) -> tuple[tuple[BranchState, BranchReason], ...]:
         """State and reason of every node, in plan order; before the verdict some are PENDING."""
@@ -117,6 +149,16 @@ class Fold:
         self._alarms = Alarms(start.stop, start.completion.soft)
         self._harvest = Harvest(start.nodes, self._merge)
         self._snapshots = start.emit is EmitMode.SNAPSHOT
+        if self._terms.watched:
+            self._alarms.watch = Watch(start.completion, self._predicate(start))
+
+    def _predicate(self, start: Start) -> Evaluate | None:
+        if (predicate := start.completion.predicate) is None:
+            return None
+        try:
+            return self._compile(predicate, dict(start.attributes))
+        except ValueError as wrong:
+            raise BadLog(f"predicate: {wrong}") from wrong
 
     def _default_misfits(self, node: FoldNode) -> str | None:
         """Why what stands in for a missing answer of the node cannot be merged; None = it can."""
@@ -130,8 +172,11 @@ class Fold:
         while True:
             due = alarms.earliest()
             if due < alarms.stop and (due < at or (inclusive and due == at)):
-                if alarms.fire(due, self._books) and (by := decide(self._terms, self._books, alarms)):
-                    return self._conclude(by, applied_seq, due)
+                if alarms.fire(due, self._books):
+                    if alarms.watch is not None:
+                        self._ask(alarms.watch, due)
+                    if by := decide(self._terms, self._books, alarms):
+                        return self._conclude(by, applied_seq, due)
             elif alarms.stop <= at:
                 return self._conclude(CompletedBy.HARD_TIMEOUT, applied_seq, alarms.stop)
             else:
@@ -168,7 +213,7 @@ class Fold:
                 raise BadLog(f"{branch!r} is expanded although it {'has started' if books.started[node] else 'is one call'}")
             self._read = None
             books.expand(node, keys, tolerated)
-            return None if keys else False
+            return False
         if kind is ChangeKind.EXCLUDED and reason is not R.NONE:
             node = self._open(branch, item)
             if item is not None:
@@ -204,11 +249,13 @@ class Fold:
             return self._harvest.end(node, end, books.end_leaf(node, item, end.state, end.reason))
         return self._harvest.end(node, end, books.end(node, end.state, end.reason))
 
-    def _judge(self, seq: int, at: int, *, changed: bool) -> list[Effect]:
-        """Apply the rules after an event at `at`."""
+    def _judge(self, seq: int, at: int, *, changed: bool, began: bool = False) -> list[Effect]:
+        """Apply the rules after an event at `at`. `began`: it was the start, and nothing has come yet."""
         alarms = self._alarms
         books = self._books
         effects: list[Effect] = []
+        if alarms.watch is not None and not began:
+            effects += self._attend(alarms.watch, at, changed=changed)
         if self._terms.target is not None and not alarms.grace_fixed and coverage_met(self._terms, books):
             if wait := grace_wait(self._terms, books, alarms.stop - at):
                 alarms.add_grace(at + wait)
@@ -219,12 +266,28 @@ class Fold:
             return self._conclude(by, seq, at)
         return effects + self._updates() if changed else effects
 
+    def _attend(self, watch: Watch, at: int, *, changed: bool) -> list[Effect]:
+        """Let those rules see what has come that look at more than counts. What they wish for, if nothing completes now."""
+        watch.came(at, self._alarms, changed=changed)
+        if watch.confident:
+            watch.sure(self._harvest.latest(), self._harvest.running())
+        self._ask(watch, at)
+        return watch.wishes()
+
+    def _ask(self, watch: Watch, at: int) -> None:
+        """Let the predicate be asked, once the floor holds: before that its answer would change nothing."""
+        books = self._books
+        if floor_holds(self._terms, books):
+            watch.ask(at, self._alarms, lambda: self.snapshot()[0], lambda: books.coverage().ratio)
+
     def _updates(self) -> list[Effect]:
         return [Update(self.snapshot)] if self._snapshots else []
 
     def _conclude(self, by: CompletedBy, applied_seq: int, at: int) -> list[Effect]:
         """End what has not ended, and merge. After stop the defaults that thereby come in decide about the floor too."""
         books = self._books
+        if self._alarms.watch is not None and by in BY_PARTS:
+            self._harvest.keep(books.states)
         books.close(by, plan_soft_passed=self._alarms.plan_soft_passed)
         accepted = by not in NOT_ACCEPTED and floor_holds(self._terms, books)
         coverage = books.coverage()

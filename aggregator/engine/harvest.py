@@ -15,7 +15,7 @@ from aggregator.engine.merging import Merge, MergeInput
 from fanmesh.model.events import End, FoldNode, PartArrived
 from fanmesh.model.gather import gather, misfit
 from fanmesh.model.leaves import Leaves
-from fanmesh.model.states import BranchReason, BranchState
+from fanmesh.model.states import BranchReason, BranchState, Gather
 from fanmesh.model.values import JsonValue, Value
 
 R, S = BranchReason, BranchState
@@ -42,7 +42,18 @@ class _Leaf(NamedTuple):
 class Harvest:
     """Values by the position of their node in plan order; those of leaves by the position of their item below that."""
 
-    __slots__ = ("_accepts", "_digest", "_ended", "_leaves", "_nodes", "_streams", "_sure", "_values")
+    __slots__ = (
+        "_accepts",
+        "_digest",
+        "_ended",
+        "_kept",
+        "_latest",
+        "_leaves",
+        "_nodes",
+        "_streams",
+        "_sure",
+        "_values",
+    )
 
     def __init__(self, nodes: tuple[FoldNode, ...], merge: Merge) -> None:
         self._nodes = nodes
@@ -50,7 +61,9 @@ class Harvest:
         self._digest = merge.strategy.digest
         self._values: dict[int, MergeInput] = {}  # what ended
         self._leaves: dict[int, dict[int, _Leaf]] = {}
+        self._kept: set[int] = set()  # nodes some of whose leaves are kept although they have not ended
         self._ended = 0
+        self._latest = 0.0
         self._streams: dict[_Place, Accumulator] = {}
         self._sure: dict[_Place, float] = {}  # what a stream's parts said last of their confidence
 
@@ -88,8 +101,9 @@ class Harvest:
         said = end.confidence
         sure = said if said is not None else self._sure.get((at, end.item), 0.0) if parts is not None else 0.0
         node = self._nodes[at]
+        self._latest = 0.0 if end.reason is R.STREAM_BROKEN else sure
         if node.gather is not None and end.item is not None:
-            if why := misfit(node.gather, value) or self._accepts(end.branch, gather(node.gather, [("", value)])):  # type: ignore[list-item]  # it fits: JSON
+            if why := self._unfit(at, value):
                 raise BadLog(f"{end.branch}[{end.item}]: {why}")
             self._leaves.setdefault(at, {})[end.item] = _Leaf(value, sure, place)  # type: ignore[arg-type]  # it fits: JSON
             return True
@@ -99,6 +113,28 @@ class Harvest:
         self._values[at] = MergeInput(end.branch, value, place, confidence=sure, digest=digest)
         return True
 
+    def latest(self) -> float:
+        """What the worker that has answered last said of its answer, in [0, 1]; 0.0 if it said nothing, or broke off."""
+        return self._latest
+
+    def running(self) -> float:
+        """The best of what the parts of running streams said last of their confidence; 0.0 if none did."""
+        return max((self._sure.get(place, 0.0) for place in self._streams), default=0.0)
+
+    def keep(self, states: list[BranchState]) -> None:
+        """The parts of the streams that still run are to be in the result, whatever becomes of their branches now."""
+        for (at, item), stream in self._streams.items():
+            if states[at] is not PENDING:
+                continue
+            ended = len(states)
+            if item is None:
+                if (part := self._part_of(at, self._nodes[at].id, ended)) is not None:
+                    self._values[at] = part
+            elif stream.attempt >= 0 and self._unfit(at, value := stream.glance()) is None:
+                leaf = _Leaf(value, self._sure.get((at, item), 0.0), ended + at)  # type: ignore[arg-type]  # it fits: JSON
+                self._leaves.setdefault(at, {})[item] = leaf
+                self._kept.add(at)
+
     def inputs(self, states: list[BranchState], groups: Mapping[int, Leaves] = MappingProxyType({})) -> list[MergeInput]:
         """What there is to merge, in plan order. The parts of a running stream count as far as the merge can take them."""
         found: list[MergeInput] = []
@@ -107,16 +143,36 @@ class Harvest:
             if at in values:
                 found.append(values[at])
             elif at in groups:
-                if state in GATHERED and (together := self._gathered(at, groups[at], len(states) + at)) is not None:
+                if (state in GATHERED or at in self._kept) and (
+                    together := self._gathered(at, groups[at], len(states) + at)
+                ) is not None:
                     found.append(together)
             elif state is DEFAULTED:
                 found.append(MergeInput(node.id, node.default, len(states), defaulted=True))
-            elif state is PENDING and (at, None) in self._streams:
-                stream = self._streams[at, None]
-                value = stream.glance()  # a merge keeps nothing of its inputs
-                if stream.attempt >= 0 and self._accepts(node.id, value) is None:
-                    found.append(MergeInput(node.id, value, len(states) + at, confidence=self._sure.get((at, None), 0.0)))
+            elif (
+                state is PENDING
+                and (at, None) in self._streams
+                and (part := self._part_of(at, node.id, len(states))) is not None
+            ):
+                found.append(part)
         return found
+
+    def _part_of(self, at: int, branch: str, ended: int) -> MergeInput | None:
+        """What a running stream has given so far, as far as the merge can take it; it arrives after all that have ended."""
+        if (stream := self._streams.get((at, None))) is None:
+            return None
+        value = stream.glance()  # a merge keeps nothing of its inputs
+        if stream.attempt < 0 or self._accepts(branch, value) is not None:
+            return None
+        return MergeInput(branch, value, ended + at, confidence=self._sure.get((at, None), 0.0))
+
+    def _unfit(self, at: int, value: Value) -> str | None:
+        """Why a leaf's value cannot be part of the result; None = it can."""
+        node = self._nodes[at]
+        how = node.gather or Gather.LIST
+        if (why := misfit(how, value)) is not None:
+            return why
+        return self._accepts(node.id, gather(how, [("", value)]))  # type: ignore[list-item]  # it fits: JSON
 
     def _gathered(self, at: int, group: Leaves, place: int) -> MergeInput | None:
         """What the leaves have given so far, as one value; no surer than the least sure of them. None: nothing."""
@@ -132,12 +188,12 @@ class Harvest:
                 sure = 0.0
             elif state is PENDING and (stream := self._streams.get((at, item))) is not None and stream.attempt >= 0:
                 value = stream.glance()
-                if misfit(node.gather, value) is None:  # type: ignore[arg-type]  # it has leaves
+                if self._unfit(at, value) is None:
                     answers.append((key, value))  # type: ignore[arg-type]  # it fits: JSON
                     sure, real = min(sure, self._sure.get((at, item), 0.0)), True
         if not answers:
             return None
-        together = gather(node.gather, answers)  # type: ignore[arg-type]  # it has leaves
+        together = gather(node.gather or Gather.LIST, answers)
         if not group.open:
             place = max((leaf.place for leaf in leaves.values()), default=place)
         return MergeInput(node.id, together, place, defaulted=not real, confidence=sure)

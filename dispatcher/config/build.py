@@ -11,18 +11,27 @@ from collections.abc import Collection
 from dispatcher.config import reserved
 from dispatcher.config.build_nodes import build_nodes, check_paths
 from dispatcher.config.build_workers import build_workers
-from dispatcher.config.check_plans import until_rules
-from dispatcher.config.expressions import condition
+from dispatcher.config.check_plans import until_places, until_rules
+from dispatcher.config.expressions import condition, predicate
 from dispatcher.config.merges import MergeCatalogue
 from dispatcher.config.methods import check_methods, read_methods
 from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import placed
 from dispatcher.config.policies import Policies
 from dispatcher.config.problems import Path
-from dispatcher.config.shape import CompleteShape, CountShape, CoverageShape, FileShape, PlanShape
+from dispatcher.config.shape import (
+    ConfidenceShape,
+    CountShape,
+    CoverageShape,
+    FileShape,
+    PlanShape,
+    PredicateShape,
+    QuietShape,
+    Rule,
+)
 from dispatcher.config.version import version
 from dispatcher.model.plan import Accepts, Catalogue, Plan, Route, Worker, accept_any, unfit
-from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
+from fanmesh.model.completion import CompletionRule, Grace, Predicate, Until, UntilKind
 from fanmesh.model.gather import gather
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.states import IfMissing, OnFailure
@@ -50,7 +59,7 @@ def build(shape: FileShape, parsed: Parsed, policies: Policies, merges: MergeCat
 def _plan(name: str, plan: PlanShape, workers: dict[str, Worker], parsed: Parsed, merges: MergeCatalogue) -> Plan:
     path: Path = ("plans", name)
     nodes = build_nodes(plan, path, workers, parsed)
-    rule = _completion(plan.complete, plan)
+    rule = _completion(plan, path, parsed)
     spec, accepts = _merge(_spec(plan), plan, path, parsed, merges)
     built = Plan(name, nodes, plan.budget.latency, plan.merge_reserve, rule, spec, accepts or accept_any)
     check_paths(built, path, parsed)
@@ -66,7 +75,8 @@ def _plan(name: str, plan: PlanShape, workers: dict[str, Worker], parsed: Parsed
     return built
 
 
-def _completion(complete: CompleteShape, plan: PlanShape) -> CompletionRule:
+def _completion(plan: PlanShape, path: Path, parsed: Parsed) -> CompletionRule:
+    complete = plan.complete
     return CompletionRule(
         until=tuple(_until(rule) for rule in until_rules(plan)),
         soft=complete.soft_timeout,
@@ -74,15 +84,29 @@ def _completion(complete: CompleteShape, plan: PlanShape) -> CompletionRule:
         min_success=plan.accept.min_success,
         min_coverage=plan.accept.min_coverage,
         on_failure=OnFailure[plan.on_branch_failure.upper()],
+        predicate=_predicate(plan, path, parsed),
     )
 
 
-def _until(rule: str | CountShape | CoverageShape) -> Until:
+def _predicate(plan: PlanShape, path: Path, parsed: Parsed) -> Predicate | None:
+    """What the rule asks, if there is one. Each that is written is looked at, though only one may be."""
+    asked = [(rule, where) for rule, where in until_places(plan, path) if isinstance(rule, PredicateShape)]
+    found = [predicate(rule.predicate, rule.min_interval, (*where, "predicate"), parsed) for rule, where in asked]
+    return found[0] if found else None
+
+
+def _until(rule: Rule) -> Until:
     match rule:
         case CountShape(count=count):
             return Until(UntilKind.COUNT, count)
         case CoverageShape(coverage=coverage):
             return Until(UntilKind.COVERAGE, coverage)
+        case PredicateShape():
+            return Until(UntilKind.PREDICATE)
+        case ConfidenceShape(confidence=confidence):
+            return Until(UntilKind.CONFIDENCE, confidence)
+        case QuietShape(quiet=quiet):
+            return Until(UntilKind.QUIET, quiet)
         case name:
             return Until(UntilKind(name))
 

@@ -9,7 +9,7 @@ from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import named, placed
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.quantities import show_duration
-from dispatcher.config.shape import BranchShape, CountShape, CoverageShape, PlanShape
+from dispatcher.config.shape import BranchShape, CountShape, CoverageShape, PlanShape, PredicateShape, QuietShape, Rule
 
 WAYS: Final = ("branches", "stages", "cascade")
 
@@ -91,20 +91,41 @@ def _rules(plan: PlanShape, path: Path, parsed: Parsed) -> None:
     if plan.accept.min_success > branches:
         message = f"{plan.accept.min_success} is more than the plan's branches"
         parsed.complain((*path, "accept", "min_success"), message, f"at most {branches}")
-    listed_rules = isinstance(plan.complete.until, list)
-    for position, rule in enumerate(until_rules(plan)):
-        where: Path = (*path, "complete", "until", *((position,) if listed_rules else ()))
+    asked = False
+    for rule, where in until_places(plan, path):
         match rule:
             case CountShape() if rule.count > branches:
                 parsed.complain((*where, "count"), f"{rule.count} is more than the plan's branches", f"at most {branches}")
+            case PredicateShape():
+                if asked:
+                    parsed.complain(where, "a second predicate", "one, with || between what is enough")
+                asked = True
+                _within(rule.min_interval, plan, (*where, "min_interval"), parsed)
+            case QuietShape():
+                _within(rule.quiet, plan, (*where, "quiet"), parsed)
             case "required" if not _any_required(plan, path, parsed):
                 parsed.complain(where, "no branch is required", "required: true at one branch, or another rule")
 
 
-def until_rules(plan: PlanShape) -> list[str | CountShape | CoverageShape]:
+def _within(time: int, plan: PlanShape, path: Path, parsed: Parsed) -> None:
+    """A time that the plan does not have is a rule that can never fire."""
+    if (latency := plan.budget.latency) is not None and time >= latency:
+        message = f"{show_duration(time)} is not shorter than budget.latency {show_duration(latency)}"
+        parsed.complain(path, message, f"< {show_duration(latency)}")
+
+
+def until_rules(plan: PlanShape) -> list[Rule]:
     """The rules of `until`, however many were written."""
     until = plan.complete.until
     return list(until) if isinstance(until, list) else [until]
+
+
+def until_places(plan: PlanShape, path: Path) -> list[tuple[Rule, Path]]:
+    """The rules of `until` of the plan at `path`, and where each of them stands."""
+    where: Path = (*path, "complete", "until")
+    if not isinstance(plan.complete.until, list):
+        return [(plan.complete.until, where)]
+    return [(rule, (*where, position)) for position, rule in enumerate(plan.complete.until)]
 
 
 def _any_required(plan: PlanShape, path: Path, parsed: Parsed) -> bool:

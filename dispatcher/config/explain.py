@@ -34,12 +34,17 @@ KINDS: Final = {
 }
 
 
-def section(path: Path) -> type[BaseModel] | None:
-    """The model of the mapping at `path`; None where keys are names or data."""
+def section(path: Path, tag: str | int = "") -> type[BaseModel] | None:
+    """The model of the mapping at `path`; None where keys are names or data.
+
+    Where several may stand, it is the one with pydantic's `tag`, which is its first key in brackets (see `only_key`).
+    """
     kinds: list[Any] = [shape.FileShape]
     for item in path:
         kinds = [arm for kind in kinds for arm in _below(kind, item)]
     models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    if len(models) > 1:
+        models = [model for model in models if f"({_fields(model)[0][0]})" == tag]
     return models[0] if len(models) == 1 else None
 
 
@@ -89,7 +94,7 @@ def explain(error: ErrorDetails, path: Path, document: Document) -> Problem:
         case "extra_forbidden" if name in reserved.KEYS:
             return document.problem(path, reserved.unsupported(name), at_key=True)
         case "extra_forbidden":
-            model = section(path[:-1])
+            model = section(path[:-1], error["loc"][-2] if len(error["loc"]) > 1 else "")
             known = [key for key, _field in _fields(model)]
             return document.problem(path, f"unknown key{near(name, known)}", listed(known), at_key=True)
         case "missing":

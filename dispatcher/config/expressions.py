@@ -12,7 +12,17 @@ from typing import Final, NamedTuple, TypeVar
 from dispatcher.config.parse import Parsed
 from dispatcher.config.problems import Path
 from dispatcher.model.reading import Condition, Mapping, Reading, Unreadable
-from fanmesh.expr import EvalError, ExprError, Expression, Scope, Template, compile_condition, compile_template
+from fanmesh.expr import (
+    EvalError,
+    ExprError,
+    Expression,
+    Scope,
+    Template,
+    compile_condition,
+    compile_predicate,
+    compile_template,
+)
+from fanmesh.model.completion import Predicate
 from fanmesh.model.values import JsonValue, Opaque
 
 _Source = TypeVar("_Source")
@@ -55,6 +65,19 @@ def condition(source: str | None, path: Path, branches: Iterable[str], parsed: P
         return Asked()
     expression = _compile(compile_condition, source, bare, path, branches, parsed)
     return Asked(_condition(expression), expression.reads_branches) if expression else Asked()
+
+
+def predicate(source: str, min_interval: int, path: Path, parsed: Parsed) -> Predicate | None:
+    """The predicate written at `path`, like `condition`: as text, since it may be asked in another process. Checked here."""
+    if parsed.is_cut(("attributes",)):
+        return None
+    try:
+        found = compile_predicate(source, frozenset(parsed.shape.attributes if parsed.shape else ()))
+    except ExprError as error:
+        parsed.complain(path, error.pretty())
+        return None
+    compile_predicate(source, found.reads_attributes)  # as each request will ask for it: the first one need not compile it
+    return Predicate(source, tuple(sorted(found.reads_attributes)), min_interval)
 
 
 def mapping(value: JsonValue, path: Path, branches: Iterable[str], bare: frozenset[str], parsed: Parsed) -> Mapped:

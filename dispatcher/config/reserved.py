@@ -13,9 +13,8 @@ KEYS: Final = frozenset({
     "rollouts", "spend_limits", "tls", "tokens", "triggers", "usd",
 })  # fmt: skip
 
-UNTIL: Final = frozenset({"predicate", "confidence", "quiet"})
 MERGES: Final = frozenset({"synthesize"})
-VALUES: Final = {"until": UNTIL, "merge": MERGES}
+VALUES: Final = {"merge": MERGES}
 """Values by the key that would hold them: the word itself, or the only key of a mapping."""
 
 

@@ -86,14 +86,47 @@ class CoverageShape(Section):
     coverage: float = Field(gt=0, le=1, description="The share, above 0 and up to 1.")
 
 
-A_RULE = "all, first, required, {count: n} or {coverage: x}"
+class PredicateShape(Section):
+    """Complete once an expression over the result so far holds."""
+
+    predicate: Cel = Field(description="The expression; reads `merged`, `coverage`, `attributes`.")
+    min_interval: Duration = Field(
+        default="0s", validate_default=True, description="Shortest time between two evaluations; one that is due is put off."
+    )
+
+
+class ConfidenceShape(Section):
+    """Complete once a branch is sure enough of what it has answered."""
+
+    confidence: float = Field(gt=0, le=1, description="The confidence it reports, above 0 and up to 1.")
+
+
+class QuietShape(Section):
+    """Complete once nothing new has come for some time."""
+
+    quiet: PositiveDuration = Field(description="How long; counted from the last answer or part of one.")
+
+
+A_RULE = "all, first, required, {count: n}, {coverage: x}, {predicate: CEL}, {confidence: x} or {quiet: duration}"
+
+
+def _asks(value: Any) -> bool:
+    """The one rule that may have a second key."""
+    return isinstance(value, dict) and "predicate" in value
+
 
 UntilRule: TypeAlias = Annotated[
     Annotated[Literal["all", "first", "required"], Tag("(name)")]
     | Annotated[CountShape, Tag("(count)")]
-    | Annotated[CoverageShape, Tag("(coverage)")],
-    choice(lambda v: "(name)" if isinstance(v, str) else only_key(v), A_RULE),
+    | Annotated[CoverageShape, Tag("(coverage)")]
+    | Annotated[PredicateShape, Tag("(predicate)")]
+    | Annotated[ConfidenceShape, Tag("(confidence)")]
+    | Annotated[QuietShape, Tag("(quiet)")],
+    choice(lambda v: "(name)" if isinstance(v, str) else "(predicate)" if _asks(v) else only_key(v), A_RULE),
 ]
+
+Rule: TypeAlias = str | CountShape | CoverageShape | PredicateShape | ConfidenceShape | QuietShape
+"""A rule of `until`, once it is read."""
 
 IfMissingShape: TypeAlias = Annotated[
     Annotated[Literal["skip", "fail"], Tag("(name)")] | Annotated[UseShape, Tag("(use)")],

@@ -48,5 +48,8 @@ async def dispatch(engine: Engine, catalogue: Catalogue, request: Request, watch
     finally:
         observer.request_ended(request, reply.report, reply.refusal, engine.clock.now())
         if run is not None:
+            if run.plan.completion.predicate is not None:
+                for _ in range(run.session.expression_errors):
+                    observer.expression_error("predicate")
             run.release()
     return reply

@@ -54,6 +54,11 @@ class AggregationSession(Protocol):
         """Where the merge runs now."""
         ...
 
+    @property
+    def expression_errors(self) -> int:
+        """How often the plan's predicate could not be evaluated in this process."""
+        ...
+
     def feed(self, event: Event) -> asyncio.Future[None] | None:
         """Take the next event. A future: the way is full; await it before reading more of an appending stream."""
         ...
@@ -100,7 +105,7 @@ class RequestObserver(Observer, Protocol):
         """A branch answered after the request was complete."""
 
     def expression_error(self, where: str) -> None:
-        """An expression could not be evaluated: `route`, `if`, `input`."""
+        """An expression could not be evaluated: `route`, `if`, `input`, `predicate`."""
 
 
 class Reaper(Protocol):

@@ -12,7 +12,7 @@ from dispatcher.model.plan import Node, Plan, fold_node
 from dispatcher.model.reading import Reading, Unreadable
 from dispatcher.model.request import Request
 from dispatcher.policies.overload import Stage
-from fanmesh.model.completion import CompletionRule
+from fanmesh.model.completion import CompletionRule, Predicate
 from fanmesh.model.events import Start
 from fanmesh.model.states import BranchReason, IfMissing
 from fanmesh.model.values import JsonValue
@@ -112,6 +112,7 @@ def start_event(plan: Plan, request: Request, deadlines: Deadlines) -> Start:
             min_success=max(rule.min_success, tight.min_success),
             min_coverage=max(rule.min_coverage, tight.min_coverage),
             on_failure=rule.on_failure,
+            predicate=rule.predicate,
         )
     return Start(
         request_id=request.id,
@@ -124,4 +125,10 @@ def start_event(plan: Plan, request: Request, deadlines: Deadlines) -> Start:
         emit=request.emit,
         min_interval=request.min_interval,
         traceparent=request.trace.traceparent,
+        attributes=() if rule.predicate is None else _read_by(rule.predicate, request),
     )
+
+
+def _read_by(predicate: Predicate, request: Request) -> tuple[tuple[str, str], ...]:
+    """Those attributes that the predicate reads: no others leave this process."""
+    return tuple((name, request.attributes.get(name, "")) for name in predicate.reads)

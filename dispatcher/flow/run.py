@@ -46,9 +46,9 @@ class Run:
 
     __slots__ = (
         "_alarms",
+        "_armed",
         "_ending",
         "_engine",
-        "_grace",
         "_ledger",
         "_nodes",
         "_soft",
@@ -70,7 +70,7 @@ class Run:
         self._engine = engine
         self._watch = watch
         self._soft: int | None = None
-        self._grace = -1
+        self._armed: dict[AlarmKind, int] = {}
         self._alarms = Alarms(engine.clock, self._timer)
         self._ledger = Ledger(request, runs, self.session)
         heard = Heard(self._part, self._wanted, self._task_done)
@@ -213,7 +213,7 @@ class Run:
                 self._nodes.tasks.cancel([due.branch], lasting=False)
             case AlarmKind.BRANCH_SOFT:
                 self._ledger.log(at, Alarm(AlarmKind.BRANCH_SOFT, run.node.id))
-            case AlarmKind.GRACE if due.at != self._grace:
+            case kind if due.at != self._armed.get(kind, due.at):
                 pass  # a newer one has replaced it
             case kind:
                 self._ledger.log(at, Alarm(kind))
@@ -223,8 +223,8 @@ class Run:
     def _effect(self, effect: Effect) -> None:
         match effect:
             case Arm(kind, at):
-                self._grace = self.request.arrived + at
-                self._alarms.add(Due(self._grace, Rank.SOFT, -1, kind))
+                self._armed[kind] = due = self.request.arrived + at
+                self._alarms.add(Due(due, Rank.SOFT, -1, kind))
                 self._alarms.arm()
             case Update(read):
                 if self._watch is not None:
@@ -263,7 +263,7 @@ class Run:
         At that very instant only if time itself met the rule: endings come before softs.
         """
         now = self.request.arrived + verdict.at
-        by_time = verdict.completed_by is CompletedBy.SOFT_TIMEOUT or now == self._grace
+        by_time = verdict.completed_by is CompletedBy.SOFT_TIMEOUT or now in self._armed.values()
         due = [] if self._soft is None else [self.request.arrived + self._soft]
         soft = soft_of(run.node, self.request, self.deadlines)
         first = run.started_at if run.parent is None else run.parent.started_at

@@ -1,7 +1,7 @@
 """The merge in this process: the one file of the dispatcher that knows the aggregation engine.
 
 Everything that the dispatcher needs of the engine comes through here, so that the services stay apart everywhere else. A
-session is two attributes and a loop, because it is called for every event of every request.
+session is three attributes and a loop, because it is called for every event of every request.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from aggregator.engine.accumulate import Accumulator
 from aggregator.engine.fold import Fold
 from aggregator.engine.merges import Merge, MergeError, compile_merge, merge_schema
 from dispatcher.flow.ports import Deliver
+from fanmesh.expr import evaluator
 from fanmesh.model.events import Effect, Event, Update
 from fanmesh.model.states import AggregatorMode
 
@@ -21,13 +22,19 @@ __all__ = ["Accumulator", "EmbeddedSession", "Merge", "MergeError", "compile_mer
 class EmbeddedSession:
     """One request's fold. Effects are delivered before `feed` returns. BadLog from `feed` is a defect of the caller."""
 
-    __slots__ = ("_apply", "_deliver")
+    __slots__ = ("_apply", "_deliver", "_fold")
 
     mode = AggregatorMode.EMBEDDED
 
     def __init__(self, deliver: Deliver) -> None:
-        self._apply = Fold().apply
+        self._fold = Fold(evaluator)
+        self._apply = self._fold.apply
         self._deliver = deliver
+
+    @property
+    def expression_errors(self) -> int:
+        """How often the plan's predicate could not be evaluated."""
+        return self._fold.expression_errors
 
     def feed(self, event: Event) -> None:
         """Fold the next event."""

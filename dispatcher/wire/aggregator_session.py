@@ -16,7 +16,7 @@ from dispatcher.policies.failover import Failover, FallBack, Phase, Wait, Why
 from dispatcher.wire.aggregator_embedded import EmbeddedSession
 from dispatcher.wire.backlog import Backlog
 from fanmesh.eventlog import AGGREGATE, Ack, LogError, decode_answer, encode_event
-from fanmesh.model.events import Effect, Event, PartArrived, Result, Start, Verdict
+from fanmesh.model.events import Effect, Event, Result, Start, Verdict
 from fanmesh.model.states import AggregatorMode
 from fanmesh.model.times import seconds
 from fanmesh.payload import PayloadError
@@ -76,6 +76,11 @@ class RemoteSession:
         return AggregatorMode.REMOTE if self._local is None else AggregatorMode.FELL_BACK
 
     @property
+    def expression_errors(self) -> int:
+        """How often the plan's predicate could not be evaluated here; what the service met is in its own trace."""
+        return 0 if self._local is None else self._local.expression_errors
+
+    @property
     def queued(self) -> int:
         """Bytes that wait to be sent."""
         return self._backlog.queued
@@ -96,6 +101,7 @@ class RemoteSession:
             return None
         if isinstance(event.what, Start):
             self._failover = Failover(self._end - event.what.total + event.what.stop, self._end, acks=self._owner.acks)
+            self._backlog.conflates = not event.what.completion.looks_at_parts
         try:
             refused = None if self._backlog.add(event, encode_event(event)) else Why.LOG_FULL
         except PayloadError:
@@ -110,7 +116,7 @@ class RemoteSession:
             self._task = self._owner.run(self)
             self._look()
         self._changed.set()
-        if self._local is None and self._backlog.full and isinstance(event.what, PartArrived) and not event.what.replace:
+        if self._local is None and self._backlog.full and self._backlog.keeps(event.what):
             room: asyncio.Future[None] = self._task.get_loop().create_future()
             self._waiting.append(room)  # one for each: whoever awaits it may be cancelled, and cancels it
             return room

@@ -1,7 +1,8 @@
 """What a remote merge was told, kept for a replay, and what it is still to be told.
 
 One structure and not a log beside a queue: a REPLACE part makes the earlier parts of its branch worthless in both, and they
-must agree on which. An event that is in neither was superseded; its number stays unused, which the protocol allows.
+must agree on which. An event that is in neither was superseded; its number stays unused, which the protocol allows. Where a
+part can complete the request none is worthless: there every part is kept, and waits for room like an appended one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from fanmesh.model.events import End, Event, PartArrived
+from fanmesh.model.events import End, Event, Happening, PartArrived
 from fanmesh.transport.port import MIB
 
 QUEUE_LIMIT: Final = MIB
@@ -26,12 +27,13 @@ class Backlog:
     """The events of one request. Sizes are bytes on the wire.
 
     `queued`: what waits to be sent. It may exceed the limit by what cannot wait: endings, alarms, and one part per branch.
-    `size`: what a replay would fold.
+    `size`: what a replay would fold. `conflates`: a REPLACE part takes the place of the parts before it.
     """
 
-    __slots__ = ("_log", "_log_limit", "_parts", "_queue", "_queue_limit", "queued", "size")
+    __slots__ = ("_log", "_log_limit", "_parts", "_queue", "_queue_limit", "conflates", "queued", "size")
 
     def __init__(self, queue_limit: int = QUEUE_LIMIT, log_limit: int = LOG_LIMIT) -> None:
+        self.conflates = True
         self._queue_limit = queue_limit
         self._log_limit = log_limit
         self._log: dict[int, tuple[Event, int]] = {}
@@ -42,8 +44,12 @@ class Backlog:
 
     @property
     def full(self) -> bool:
-        """Whether appending streams have to wait."""
+        """Whether streams whose parts are all kept have to wait."""
         return self.queued > self._queue_limit
+
+    def keeps(self, what: Happening) -> bool:
+        """Whether it is a part that no later one will take the place of while it waits."""
+        return isinstance(what, PartArrived) and not (what.replace and self.conflates)
 
     def add(self, event: Event, data: bytes) -> bool:
         """Take an event and its bytes. False: the log would be over its limit, and nothing was changed."""
@@ -89,7 +95,7 @@ class Backlog:
 
     def _superseded(self, part: PartArrived) -> list[_Part]:
         """The parts that nobody misses once `part` is there. A part of an older attempt replaces nothing newer."""
-        if not part.replace:
+        if not part.replace or not self.conflates:
             return []
         place = part.attempt, part.part_seq
         return [old for old in self._parts.get((part.branch, part.item), ()) if (old.attempt, old.part_seq) < place]

@@ -56,6 +56,9 @@ def _answer(
         completion=start.completion,
         merge=start.merge,
     )
+    if start.predicate:
+        response.predicate = start.predicate
+        response.predicate_min_interval.CopyFrom(start.predicate_min_interval)
     if start.completion.HasField("soft_timeout"):
         response.soft_timeout.CopyFrom(start.completion.soft_timeout)
     for index, node in enumerate(plan.nodes):

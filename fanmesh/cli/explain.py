@@ -88,7 +88,8 @@ def _print(told: ExplainResponse) -> None:
     print(f"plan {told.plan}{route}  config {told.config_version}")
     total, stop = nanoseconds(told.total), nanoseconds(told.stop)
     soft = time(nanoseconds(told.soft_timeout)) if told.HasField("soft_timeout") else "none"
-    print(f"T {time(total)} · stop {time(stop)} · soft {soft} · merge {told.merge.kind} · {_completion(told)}\n")
+    print(f"T {time(total)} · stop {time(stop)} · soft {soft} · merge {told.merge.kind} · {_floor(told)}")
+    print(*wrap(f"until {until(told)}", width(), subsequent_indent="      "), "", sep="\n")
     rows = [_words(node) for node in told.nodes]
     table(("branch", "endpoints", "deadline", "soft", "sla", "weight", "if missing", "runs"), rows)
     for node in told.nodes:
@@ -110,7 +111,24 @@ def layers(told: ExplainResponse) -> str:
     return "\n".join([*lines, ""])
 
 
-def _completion(told: ExplainResponse) -> str:
+def until(told: ExplainResponse) -> str:
+    """The rules that complete it early, as they are written in a configuration; the first that is met does."""
+    rules = []
+    for rule in told.completion.until:
+        match rule.WhichOneof("rule"):
+            case "predicate":
+                interval = nanoseconds(told.predicate_min_interval)
+                rules.append(f"{told.predicate}{f' (asked every {time(interval)} at most)' if interval else ''}")
+            case "quiet":
+                rules.append(f"quiet for {time(nanoseconds(rule.quiet))}")
+            case "count" | "coverage" | "confidence" as kind:
+                rules.append(f"{kind} {getattr(rule, kind):g}")
+            case kind:
+                rules.append(str(kind))
+    return " or ".join(rules)
+
+
+def _floor(told: ExplainResponse) -> str:
     rule = MessageToDict(told.completion, preserving_proto_field_name=True)
     floor = f"at least {rule['min_success']} answers" if rule.get("min_success") else "no answer needed"
     coverage = f", coverage {ratio(rule['min_coverage'])}" if rule.get("min_coverage") else ""

@@ -16,7 +16,7 @@ from fanmesh.eventlog.fields import (
     write_value,
 )
 from fanmesh.jsontext import PayloadError, encode, parse
-from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
+from fanmesh.model.completion import CompletionRule, Grace, Predicate, Until, UntilKind
 from fanmesh.model.events import FoldNode, Start
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.states import EmitMode, Gather, IfMissing, OnFailure
@@ -44,6 +44,11 @@ def write_start(start: Start, into: aggregator_pb2.AggregateStart) -> None:
     if start.min_interval:
         into.min_interval.CopyFrom(duration(start.min_interval))
     into.traceparent = start.traceparent
+    if (predicate := start.completion.predicate) is not None:
+        into.predicate = predicate.source
+        if predicate.min_interval:
+            into.predicate_min_interval.CopyFrom(duration(predicate.min_interval))
+        into.predicate_attributes.update(start.attributes)
 
 
 def read_start(message: aggregator_pb2.AggregateStart) -> Start:
@@ -51,8 +56,6 @@ def read_start(message: aggregator_pb2.AggregateStart) -> Start:
     for field in ("stop", "total"):
         if not message.HasField(field):
             raise LogError(f"start.{field}", "is not set")
-    if message.predicate:
-        raise LogError("start.predicate", "is not supported")
     stop, total = read_duration(message.stop, "start.stop"), read_duration(message.total, "start.total")
     if stop > total:
         raise LogError("start.stop", f"{stop} ns is after the total of {total} ns")
@@ -62,11 +65,12 @@ def read_start(message: aggregator_pb2.AggregateStart) -> Start:
         tuple(_read_node(node, f"start.nodes[{at}]") for at, node in enumerate(message.nodes)),
         stop,
         total,
-        _read_rule(message.completion),
+        _read_rule(message.completion, _read_predicate(message)),
         _read_merge(message.merge),
         read_enum(EmitMode, message.emit or EmitMode.FINAL, "start.emit"),
         read_duration(message.min_interval, "start.min_interval"),
         message.traceparent,
+        tuple(sorted(message.predicate_attributes.items())),
     )
 
 
@@ -123,9 +127,26 @@ def _write_until(until: Until, into: aggregator_pb2.Until) -> None:
             into.required = True
         case K.COVERAGE:
             into.coverage = until.value
+        case K.PREDICATE:
+            into.predicate = True
+        case K.CONFIDENCE:
+            into.confidence = until.value
+        case K.QUIET:
+            into.quiet.CopyFrom(duration(int(until.value)))
 
 
-def _read_rule(message: aggregator_pb2.CompletionRule) -> CompletionRule:
+def _read_predicate(message: aggregator_pb2.AggregateStart) -> Predicate | None:
+    """What the rule asks; there is one without the other only in a log that nobody should fold."""
+    asked = any(until.HasField("predicate") for until in message.completion.until)
+    if asked is not bool(message.predicate):
+        raise LogError("start.predicate", "is not set" if asked else "is asked by no rule of start.completion")
+    interval = read_duration(message.predicate_min_interval, "start.predicate_min_interval")
+    if not asked:
+        return None
+    return Predicate(message.predicate, tuple(sorted(message.predicate_attributes)), interval)
+
+
+def _read_rule(message: aggregator_pb2.CompletionRule, predicate: Predicate | None) -> CompletionRule:
     field = "start.completion"
     grace = Grace(read_number(message.grace_min, f"{field}.grace_min"), read_number(message.grace_max, f"{field}.grace_max"))
     if grace.minimum > grace.maximum:
@@ -136,6 +157,7 @@ def _read_rule(message: aggregator_pb2.CompletionRule) -> CompletionRule:
         grace,
         message.min_success,
         read_number(message.min_coverage, f"{field}.min_coverage"),
+        predicate,
         read_enum(OnFailure, message.on_branch_failure or OnFailure.SETTLE, f"{field}.on_branch_failure"),
     )
 
@@ -143,7 +165,7 @@ def _read_rule(message: aggregator_pb2.CompletionRule) -> CompletionRule:
 def _read_until(message: aggregator_pb2.Until, field: str) -> Until:
     kind = message.WhichOneof("rule")
     match kind:
-        case "all" | "first" | "required":
+        case "all" | "first" | "required" | "predicate":
             if not getattr(message, kind):
                 raise LogError(f"{field}.{kind}", "is false; leave the rule out instead")
             return Until(K(kind))
@@ -151,12 +173,14 @@ def _read_until(message: aggregator_pb2.Until, field: str) -> Until:
             if not message.count:
                 raise LogError(f"{field}.count", "is 0; at least 1 is needed")
             return Until(K.COUNT, message.count)
-        case "coverage":
-            return Until(K.COVERAGE, read_number(message.coverage, f"{field}.coverage", positive=True))
-        case None:
+        case "coverage" | "confidence":
+            return Until(K(kind), read_number(getattr(message, kind), f"{field}.{kind}", positive=True))
+        case "quiet":
+            if not (quiet := read_duration(message.quiet, f"{field}.quiet")):
+                raise LogError(f"{field}.quiet", "is 0; some time is needed")
+            return Until(K.QUIET, quiet)
+        case _:
             raise LogError(field, "is not set, or not known here")
-        case other:
-            raise LogError(f"{field}.{other}", "is not supported")
 
 
 def _read_merge(message: aggregator_pb2.MergeSpec) -> MergeSpec:

@@ -11,7 +11,18 @@ truthy, crashes the process on very deep input, and silently cuts strings at a N
 
 from fanmesh.expr.condition import Expression, compile_condition
 from fanmesh.expr.errors import EvalError, ExprError
+from fanmesh.expr.predicate import compile_predicate, evaluator
 from fanmesh.expr.scope import Scope
 from fanmesh.expr.template import Template, compile_template
 
-__all__ = ["EvalError", "ExprError", "Expression", "Scope", "Template", "compile_condition", "compile_template"]
+__all__ = [
+    "EvalError",
+    "ExprError",
+    "Expression",
+    "Scope",
+    "Template",
+    "compile_condition",
+    "compile_predicate",
+    "compile_template",
+    "evaluator",
+]

@@ -17,7 +17,7 @@ from typing import Final
 import orjson
 
 from fanmesh.expr.program import Reads
-from fanmesh.expr.scope import Leaf
+from fanmesh.expr.scope import DOUBLES, Leaf
 
 MAX_BYTES: Final = 16 * 2**20  # of one value as JSON text; what a channel receives at most
 MAX_COMMAS: Final = 1_000_000  # so at most about as many values: 0.25 s of conversion, in which the event loop stands still
@@ -45,7 +45,7 @@ def bind(reads: Reads, activation: Mapping[str, object]) -> dict[str, object]:
     for name in reads.bare:
         if name in activation:
             value = activation[name]
-            bound[name] = _confidence(value) if name == "confidence" else _plain(value)
+            bound[name] = _double(value) if name in DOUBLES else _plain(value)
     if reads.attributes:
         given = _mapping(activation.get("attributes"), "attributes")
         bound["attributes"] = {name: _string(given.get(name, ""), name) for name in reads.attributes}
@@ -65,13 +65,13 @@ def _leaf(leaf: str, view: Mapping[str, object]) -> object:
         case Leaf.STATE:
             return _string(view.get(leaf, ""), leaf)
         case Leaf.CONFIDENCE:
-            return _confidence(view.get(leaf))
+            return _double(view.get(leaf))
         case Leaf.OUTPUT:
             return _plain(view.get(leaf, {}))
 
 
-def _confidence(value: object) -> float:
-    """A double whatever was sent: CEL tells 1 from 1.0. What is no finite number is no confidence, which escalates."""
+def _double(value: object) -> float:
+    """A double whatever was sent: CEL tells 1 from 1.0. What is no finite number is 0.0: no confidence, which escalates."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return 0.0
     try:

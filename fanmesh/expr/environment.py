@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
-from fanmesh.expr.scope import Leaf
+from fanmesh.expr.scope import DOUBLES, Leaf
 
 CelEnv: TypeAlias = Any  # the library's classes are untyped for us: its stubs are not marked as such
 CelProgram: TypeAlias = Any
@@ -38,7 +38,7 @@ def _type_of(name: tuple[str, ...]) -> CelType:
             return cel.Type.STRING
         case ("branches", _, leaf):
             return _LEAVES[leaf]
-        case ("confidence",):
+        case (bare,) if bare in DOUBLES:
             return cel.Type.DOUBLE
         case _:
             return DYN

@@ -13,6 +13,9 @@ from typing import Final
 
 IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]*\Z")
 
+DOUBLES: Final = frozenset({"confidence", "coverage"})
+"""Bare names that are always doubles, whatever JSON they were sent as."""
+
 
 class Leaf(Enum):
     """A field of `branches.<id>`; the value is its name in expressions."""
@@ -30,7 +33,7 @@ class Scope:
     Attributes:
         attributes: declared attributes, read as `attributes.<name>`; always strings, an absent one is "".
         branches: branches that may be read as `branches.<id>.{ok,state,confidence,output}`; empty where none is known yet.
-        bare: names that may be read whole, such as `input`, `output`, `item` (any JSON) or `confidence` (always a double).
+        bare: names that may be read whole, such as `input`, `output`, `item` (any JSON) or one of DOUBLES.
 
     Raises:
         ValueError: a name is not `[a-z][a-z0-9_]*`, or `bare` holds `attributes` or `branches`, which are never read whole.

@@ -35,7 +35,10 @@ class FoldNode(NamedTuple):
 
 
 class Start(NamedTuple):
-    """The request, its nodes and its rules. `stop` and `total` are in ns since the request's start."""
+    """The request, its nodes and its rules. `stop` and `total` are in ns since the request's start.
+
+    `attributes`: (name, value) of those that the predicate reads, sorted; an absent one is "".
+    """
 
     request_id: str
     plan: str
@@ -47,6 +50,7 @@ class Start(NamedTuple):
     emit: EmitMode = EmitMode.FINAL
     min_interval: int = 0
     traceparent: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 class Change(NamedTuple):

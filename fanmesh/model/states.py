@@ -153,3 +153,4 @@ class AlarmKind(IntEnum):
     GRACE = 3
     QUIET = 4
     STOP = 5
+    PREDICATE = 6

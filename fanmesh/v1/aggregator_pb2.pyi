@@ -51,6 +51,7 @@ class AlarmKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALARM_KIND_GRACE: _ClassVar[AlarmKind]
     ALARM_KIND_QUIET: _ClassVar[AlarmKind]
     ALARM_KIND_STOP: _ClassVar[AlarmKind]
+    ALARM_KIND_PREDICATE: _ClassVar[AlarmKind]
 
 class EmitMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -82,6 +83,7 @@ ALARM_KIND_PLAN_SOFT: AlarmKind
 ALARM_KIND_GRACE: AlarmKind
 ALARM_KIND_QUIET: AlarmKind
 ALARM_KIND_STOP: AlarmKind
+ALARM_KIND_PREDICATE: AlarmKind
 EMIT_MODE_UNSPECIFIED: EmitMode
 EMIT_MODE_FINAL: EmitMode
 EMIT_MODE_SNAPSHOT: EmitMode
@@ -121,7 +123,14 @@ class AggregateResponse(_message.Message):
     def __init__(self, ack: _Optional[_Union[Ack, _Mapping]] = ..., arm: _Optional[_Union[Arm, _Mapping]] = ..., update: _Optional[_Union[AggregateUpdate, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., result: _Optional[_Union[AggregateResult, _Mapping]] = ...) -> None: ...
 
 class AggregateStart(_message.Message):
-    __slots__ = ("request_id", "plan", "nodes", "stop", "total", "completion", "merge", "emit", "min_interval", "predicate", "traceparent")
+    __slots__ = ("request_id", "plan", "nodes", "stop", "total", "completion", "merge", "emit", "min_interval", "predicate", "traceparent", "predicate_min_interval", "predicate_attributes")
+    class PredicateAttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +142,8 @@ class AggregateStart(_message.Message):
     MIN_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     PREDICATE_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    PREDICATE_MIN_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    PREDICATE_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     plan: str
     nodes: _containers.RepeatedCompositeFieldContainer[AggregateNode]
@@ -144,7 +155,9 @@ class AggregateStart(_message.Message):
     min_interval: _duration_pb2.Duration
     predicate: str
     traceparent: str
-    def __init__(self, request_id: _Optional[str] = ..., plan: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[AggregateNode, _Mapping]]] = ..., stop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., completion: _Optional[_Union[CompletionRule, _Mapping]] = ..., merge: _Optional[_Union[MergeSpec, _Mapping]] = ..., emit: _Optional[_Union[EmitMode, str]] = ..., min_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., predicate: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    predicate_min_interval: _duration_pb2.Duration
+    predicate_attributes: _containers.ScalarMap[str, str]
+    def __init__(self, request_id: _Optional[str] = ..., plan: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[AggregateNode, _Mapping]]] = ..., stop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., completion: _Optional[_Union[CompletionRule, _Mapping]] = ..., merge: _Optional[_Union[MergeSpec, _Mapping]] = ..., emit: _Optional[_Union[EmitMode, str]] = ..., min_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., predicate: _Optional[str] = ..., traceparent: _Optional[str] = ..., predicate_min_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., predicate_attributes: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class AggregateNode(_message.Message):
     __slots__ = ("id", "weight", "required", "soft_timeout", "if_missing", "default_value", "write", "gather")

@@ -142,7 +142,7 @@ class ExplainRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[DispatchRequest, _Mapping]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("plan", "route", "config_version", "total", "stop", "soft_timeout", "nodes", "completion", "merge", "worst_cost")
+    __slots__ = ("plan", "route", "config_version", "total", "stop", "soft_timeout", "nodes", "completion", "merge", "worst_cost", "predicate", "predicate_min_interval")
     PLAN_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     CONFIG_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +153,8 @@ class ExplainResponse(_message.Message):
     COMPLETION_FIELD_NUMBER: _ClassVar[int]
     MERGE_FIELD_NUMBER: _ClassVar[int]
     WORST_COST_FIELD_NUMBER: _ClassVar[int]
+    PREDICATE_FIELD_NUMBER: _ClassVar[int]
+    PREDICATE_MIN_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     plan: str
     route: str
     config_version: str
@@ -163,7 +165,9 @@ class ExplainResponse(_message.Message):
     completion: _aggregator_pb2.CompletionRule
     merge: _aggregator_pb2.MergeSpec
     worst_cost: _payload_pb2.Usage
-    def __init__(self, plan: _Optional[str] = ..., route: _Optional[str] = ..., config_version: _Optional[str] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[ExplainNode, _Mapping]]] = ..., completion: _Optional[_Union[_aggregator_pb2.CompletionRule, _Mapping]] = ..., merge: _Optional[_Union[_aggregator_pb2.MergeSpec, _Mapping]] = ..., worst_cost: _Optional[_Union[_payload_pb2.Usage, _Mapping]] = ...) -> None: ...
+    predicate: str
+    predicate_min_interval: _duration_pb2.Duration
+    def __init__(self, plan: _Optional[str] = ..., route: _Optional[str] = ..., config_version: _Optional[str] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[ExplainNode, _Mapping]]] = ..., completion: _Optional[_Union[_aggregator_pb2.CompletionRule, _Mapping]] = ..., merge: _Optional[_Union[_aggregator_pb2.MergeSpec, _Mapping]] = ..., worst_cost: _Optional[_Union[_payload_pb2.Usage, _Mapping]] = ..., predicate: _Optional[str] = ..., predicate_min_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ExplainNode(_message.Message):
     __slots__ = ("branch", "worker", "target", "endpoints", "runs", "reason", "condition", "required", "weight", "soft_timeout", "deadline", "sla", "if_missing", "layers", "waits_for", "conditional", "min_time")

@@ -140,6 +140,7 @@ class Late:
     """A fold whose effects arrive `delay` ns after the event that caused them, as those of a remote one do."""
 
     mode = EmbeddedSession.mode
+    expression_errors = 0
 
     def __init__(self, deliver: Deliver, delay: int, *, twice: bool = False) -> None:
         self._loop = asyncio.get_running_loop()

@@ -23,6 +23,7 @@ from dispatcher.model.reading import Reading, Unreadable
 from dispatcher.model.request import Refusal, Request
 from dispatcher.settings import Settings
 from fanmesh import client_codec as codec
+from fanmesh.expr import evaluator
 from fanmesh.model.events import Alarm, Change, Effect, End, Event, Happening, PartArrived, Result, Verdict
 from fanmesh.model.fault import Code
 from fanmesh.model.outcome import Outcome
@@ -38,7 +39,7 @@ from fanmesh.transport.port import RpcError, Server, Transport
 from fanmesh.v1.dispatcher_pb2 import DispatchResponse
 from fanmesh.workers import serve
 from tests.conformance.casebook import WORKERS, Case, Seen, configuration, fate, ns, seen_in
-from tests.conformance.scripted import lab_script, plain_ending, real_workers, rubbish
+from tests.conformance.scripted import lab_script, plain_ending, real_workers, rubbish, sure_by
 from tests.kit.waiting import until
 
 R, S = BranchReason, BranchState
@@ -69,7 +70,7 @@ def pure(case: Case, config: Config) -> Seen:
     for node in wanted:
         timeline += _happenings(case, plan, node, request, deadlines)
     timeline.sort(key=lambda entry: entry[0])  # stable: at one instant in plan order, parts before their end
-    fold, effects = Fold(), list[Effect]()
+    fold, effects = Fold(evaluator), list[Effect]()
     log = [(0, start_event(plan, request, deadlines)), *timeline, (deadlines.stop, Alarm(AlarmKind.STOP))]
     for seq, (at, what) in enumerate(log, 1):
         if fold.verdict is None and at <= deadlines.stop:
@@ -113,7 +114,8 @@ def _happenings(case: Case, plan: Plan, node: Node, request: Request, deadlines:
             end = plain._replace(at=at, state=S.FAILED, reason=R.INVALID_RESPONSE)
             break
         if not node.whole_only:
-            entries.append((at, PartArrived(node.id, 0, seq, case.scripts[node.id].get("replace", False), part)))
+            sure = sure_by(case.scripts[node.id], seq + 1)
+            entries.append((at, PartArrived(node.id, 0, seq, case.scripts[node.id].get("replace", False), part, sure)))
     streamed = bool(plain.parts) and not node.whole_only
     value = whole.value() if plain.parts else end.value
     if end.state is S.SUCCEEDED and node.output is not None:

@@ -5,6 +5,7 @@
 {after: 1, rubbish: true}            cannot be read   {after: 1, oversize: true}   is over the limit
 {hangs: true}  {dead: true}          never answers; nobody listens
 {every: 1, parts: [VALUE, …], replace: true, then: {fails: CODE} | {hangs: true} | {oversize: true}}
+{every: 1, parts: [VALUE, …], sure: [0.5, null, …]}   reports its confidence with these parts; the last one stays
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def plain_ending(doing: Doing, tick: int) -> Plain:
         at, then = every * len(parts), doing.get("then", {"ends": None})
         end = plain_ending({"after": 0, **then}, tick)
         broken = end.state is S.FAILED and end.reason is R.WORKER_ERROR and parts
-        return end._replace(at=None if end.at is None else at, parts=parts, reason=R.STREAM_BROKEN if broken else end.reason)
+        reason, sure = R.STREAM_BROKEN if broken else end.reason, sure_by(doing, len(parts))
+        return end._replace(at=None if end.at is None else at, parts=parts, reason=reason, sure=sure)
     at = doing.get("after", 0) * tick
     match doing:
         case {"ends": value}:
@@ -65,6 +67,11 @@ def plain_ending(doing: Doing, tick: int) -> Plain:
         case {"fails": _} | {"dead": True}:
             return Plain(at, S.FAILED, R.WORKER_ERROR)
     raise AssertionError(f"no worker does {doing}")
+
+
+def sure_by(doing: Doing, parts: int) -> float | None:
+    """The confidence that a stream has reported with its first `parts` parts; None = it has not."""
+    return next((said for said in reversed(doing.get("sure", ())[:parts]) if said is not None), None)
 
 
 def lab_script(doing: Doing, tick: int) -> Script:
@@ -90,11 +97,13 @@ def lab_script(doing: Doing, tick: int) -> Script:
         parts = doing.get("parts", ())
         for seq, part in enumerate(parts):
             await virtual_sleep(doing["every"] * tick)
-            if (fault := await take(Part(part, doing.get("replace", False), seq))) is not None:
+            if (fault := await take(Part(part, doing.get("replace", False), seq, sure_by(doing, seq + 1)))) is not None:
                 return fault
         if "parts" in doing:
             outcome = await last(doing.get("then", {"ends": None}), len(parts))
-            return outcome._replace(streamed=bool(parts)) if isinstance(outcome, Success) else outcome
+            if not isinstance(outcome, Success):
+                return outcome
+            return outcome._replace(streamed=bool(parts), confidence=sure_by(doing, len(parts)))
         await virtual_sleep(doing.get("after", 0) * tick)
         return await last(doing, 0)
 
@@ -126,8 +135,9 @@ def real_workers(tick: int) -> tuple[Worker[Any], Worker[Any]]:
     @worker("parts")
     async def parts(ctx: Context) -> AsyncIterator[Any]:
         doing = told(ctx.attributes["script"], ctx.branch)
-        for part in doing["parts"]:
+        for seq, part in enumerate(doing["parts"]):
             await pause(doing["every"], tick)
+            ctx.report(confidence=sure_by(doing, seq + 1))
             yield Replace(part) if doing.get("replace", False) else part
         if "then" in doing:
             yield await finish(doing["then"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from aggregator.engine.fold import Fold
-from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
+from fanmesh.model.completion import CompletionRule, Evaluate, Grace, Predicate, Until, UntilKind
 from fanmesh.model.coverage import Coverage
 from fanmesh.model.events import (
     Alarm,
@@ -34,6 +36,28 @@ def rule(*until: Until | UntilKind, soft: int | None = None, **rest: object) -> 
     return CompletionRule(rules, None if soft is None else soft * MS, **rest)  # type: ignore[arg-type]  # passed on as they are
 
 
+def asks(holds: Callable[[Value, float], bool | None], times: list[int] | None = None) -> Callable[..., Evaluate]:
+    """A language in which every predicate is `holds`; how often it is asked can be read off the length of `times`."""
+
+    def compile_predicate(_predicate: Predicate, _attributes: Mapping[str, str]) -> Evaluate:
+        def evaluate(merged: Callable[[], Value], coverage: float) -> bool | None:
+            if times is not None:
+                times.append(len(times))
+            return holds(merged(), coverage)
+
+        return evaluate
+
+    return compile_predicate
+
+
+def never(_merged: Value, _coverage: float) -> bool:
+    """A predicate that does not hold."""
+    return False
+
+
+SILENT = asks(never)
+
+
 def grace(minimum: float, maximum: float) -> Grace:
     """A grace."""
     return Grace(minimum, maximum)
@@ -50,13 +74,16 @@ class Story:
         merge: str = "collect",
         options: JsonValue = None,
         emit: EmitMode = EmitMode.FINAL,
+        language: Callable[..., Evaluate] = SILENT,
+        attributes: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        self.fold = Fold()
+        self.fold = Fold(language)
         self.log: list[Event] = []
         self.effects: list[Effect] = []
         real = tuple(FoldNode(node) if isinstance(node, str) else node for node in nodes)
         terms = completion or rule()
-        self.add(0, Start("r", "p", real, stop * MS, (stop + 25) * MS, terms, MergeSpec(merge, options), emit))
+        spec = MergeSpec(merge, options)
+        self.add(0, Start("r", "p", real, stop * MS, (stop + 25) * MS, terms, spec, emit, attributes=attributes))
 
     def add(self, at: float, what: Happening) -> list[Effect]:
         """Log and fold one event."""
@@ -75,9 +102,13 @@ class Story:
         """This one will not run."""
         return self.add(at, Change(branch, ChangeKind.EXCLUDED, reason))
 
-    def ok(self, branch: str, at: float, value: Value = None) -> list[Effect]:
+    def ok(self, branch: str, at: float, value: Value = None, *, sure: float | None = None) -> list[Effect]:
         """This one answers; by default with its own name."""
-        return self.add(at, End(branch, 0, S.SUCCEEDED, value=branch if value is None else value))
+        return self.add(at, End(branch, 0, S.SUCCEEDED, value=branch if value is None else value, confidence=sure))
+
+    def done(self, branch: str, at: float, *, sure: float | None = None) -> list[Effect]:
+        """This stream ends well: its parts are its answer."""
+        return self.add(at, End(branch, 0, S.SUCCEEDED, streamed=True, confidence=sure))
 
     def fail(
         self, branch: str, at: float, state: BranchState = S.FAILED, reason: BranchReason = R.WORKER_ERROR
@@ -85,9 +116,19 @@ class Story:
         """This one ends badly."""
         return self.add(at, End(branch, 0, state, reason))
 
-    def part(self, branch: str, at: float, value: Value, seq: int, *, attempt: int = 0, replace: bool = False) -> list[Effect]:
+    def part(
+        self,
+        branch: str,
+        at: float,
+        value: Value,
+        seq: int,
+        *,
+        attempt: int = 0,
+        replace: bool = False,
+        sure: float | None = None,
+    ) -> list[Effect]:
         """A part of a stream."""
-        return self.add(at, PartArrived(branch, attempt, seq, replace, value))
+        return self.add(at, PartArrived(branch, attempt, seq, replace, value, sure))
 
     def alarm(self, kind: AlarmKind, at: float, branch: str = "") -> list[Effect]:
         """Time passes."""

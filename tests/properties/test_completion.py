@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.engine.fold import Fold
-from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
+from fanmesh.model.completion import CompletionRule, Evaluate, Grace, Predicate, Until, UntilKind
 from fanmesh.model.coverage import Coverage
 from fanmesh.model.events import (
     Alarm,
@@ -47,8 +47,28 @@ shares = st.sampled_from([0.1, 0.3, 0.5, 0.6, 0.7, 0.9, 1.0])
 untils = st.one_of(
     st.sampled_from([Until(K.ALL), Until(K.FIRST), Until(K.REQUIRED)]),
     st.builds(Until, st.just(K.COUNT), st.integers(1, 4).map(float)),
-    st.builds(Until, st.just(K.COVERAGE), shares),
+    st.builds(Until, st.sampled_from([K.COVERAGE, K.CONFIDENCE]), shares),
 )
+timed_untils = untils | st.builds(Until, st.just(K.QUIET), st.integers(1, 40))
+
+RISING: dict[str, Callable[[Value, float], bool | None]] = {
+    "size(merged) > 1": lambda merged, _: isinstance(merged, dict) and len(merged) > 1,
+    "coverage >= 0.5": lambda _, coverage: coverage >= 0.5,
+    "1 / 0 > 0": lambda *_: None,
+}
+"""Predicates that more answers cannot make false again, as functions."""
+
+ANY = RISING | {"size(merged) == 2": lambda merged, _: isinstance(merged, dict) and len(merged) == 2}
+
+
+def language(predicate: Predicate, _attributes: Mapping[str, str]) -> Evaluate:
+    """Knows these predicates and no others."""
+    holds = ANY[predicate.source]
+    return lambda merged, coverage: holds(merged(), coverage)
+
+
+predicates = st.builds(Predicate, st.sampled_from(sorted(ANY)), st.just(()), st.sampled_from([0, 0, 1, 10, 30]))
+sure = st.none() | shares
 
 
 @st.composite
@@ -65,23 +85,28 @@ def starts(draw: st.DrawFn, *, timed: bool) -> Start:
         )
         for at in range(draw(st.integers(0, 6)))
     )
+    asked = draw(st.none() | (predicates if timed else st.sampled_from(sorted(RISING)).map(Predicate)))
+    until = draw(st.lists(timed_untils if timed else untils, min_size=1, max_size=2))
+    if asked is not None:
+        until.insert(draw(st.integers(0, 1)), Until(K.PREDICATE))
     rule = CompletionRule(
-        until=tuple(draw(st.lists(untils, min_size=1, max_size=2))),
+        until=tuple(until),
         soft=draw(st.none() | st.integers(1, 70)) if timed else None,
         grace=draw(st.sampled_from([Grace(), Grace(0.1, 0.5), Grace(0.2, 0.3)])) if timed else Grace(),
         min_success=draw(st.integers(0, 3)),
         min_coverage=draw(st.sampled_from([0.0, 0.3, 0.6, 0.9])),
+        predicate=asked,
     )
     return Start(
         "r", "p", nodes, STOP, STOP + 10, rule, MergeSpec("collect"), draw(st.sampled_from([EmitMode.FINAL, EmitMode.SNAPSHOT]))
     )
 
 
-def _fate(branch: str, ending: tuple[BranchState, BranchReason], attempt: int) -> Happening:
+def _fate(branch: str, ending: tuple[BranchState, BranchReason], attempt: int, confidence: float | None = None) -> Happening:
     state, reason = ending
     if state is S.SKIPPED:
         return Change(branch, ChangeKind.EXCLUDED, reason)
-    return End(branch, attempt, state, reason, value=f"{branch} answered")
+    return End(branch, attempt, state, reason, value=f"{branch} answered", confidence=confidence)
 
 
 @st.composite
@@ -96,9 +121,12 @@ def logs(draw: st.DrawFn) -> list[Event]:
         times = sorted(draw(st.lists(st.integers(began, STOP + 5), min_size=streams + 1, max_size=streams + 1)))
         if ending[0] is not S.SKIPPED:
             timeline.append((began, Change(node.id, ChangeKind.STARTED)))
-            timeline += [(at, PartArrived(node.id, 0, seq, replace=False, value=[seq])) for seq, at in enumerate(times[:-1])]
+            timeline += [
+                (at, PartArrived(node.id, 0, seq, replace=draw(st.booleans()), value=[seq], confidence=draw(sure)))
+                for seq, at in enumerate(times[:-1])
+            ]
         if draw(st.booleans()):
-            fate = _fate(node.id, ending, 0)
+            fate = _fate(node.id, ending, 0, draw(sure))
             streamed = isinstance(fate, End) and draw(st.booleans())
             timeline.append((times[-1], fate._replace(streamed=True) if streamed and isinstance(fate, End) else fate))
     timeline.sort(key=lambda one: one[0])
@@ -112,7 +140,7 @@ def _read(effect: Effect) -> Effect | tuple[Value, Coverage]:
 
 def _run(log: Sequence[Event]) -> list[Effect | tuple[Value, Coverage]]:
     """All effects, with updates read at once."""
-    fold = Fold()
+    fold = Fold(language)
     return [_read(effect) for event in log for effect in fold.apply(event)]
 
 
@@ -184,16 +212,16 @@ def test_completion_does_not_depend_on_the_order_of_endings(start: Start, data: 
     Which rule fires is a matter of order only where one can fire before the last ending; the state that completes is not:
     whether a set of endings completes is a function of the set.
     """
-    endings = {node.id: data.draw(st.sampled_from(ENDINGS)) for node in start.nodes}
+    endings = {node.id: (data.draw(st.sampled_from(ENDINGS)), data.draw(sure)) for node in start.nodes}
     one = data.draw(st.permutations(list(endings)))
     ended = data.draw(st.integers(0, len(one)))
     other = data.draw(st.permutations(one[:ended]))
 
     def fold(order: Sequence[str]) -> Fold:
-        found = Fold()
+        found = Fold(language)
         found.apply(Event(1, 0, start))
         for seq, branch in enumerate(order, 2):
-            found.apply(Event(seq, 1, _fate(branch, endings[branch], 0)))
+            found.apply(Event(seq, 1, _fate(branch, endings[branch][0], 0, endings[branch][1])))
         return found
 
     left, right = fold(one[:ended]), fold(other)
@@ -202,3 +230,48 @@ def test_completion_does_not_depend_on_the_order_of_endings(start: Start, data: 
         assert left.verdict == right.verdict
         assert left.final_states() == right.final_states()
         assert left.snapshot() == right.snapshot()
+
+
+@given(logs(), st.sampled_from([0, 1, 7, 25]))
+def test_a_predicate_is_asked_as_often_as_it_may_be_and_no_more(log: list[Event], interval: int) -> None:
+    """Once for each part, ending and exclusion; with `min_interval` not before it has passed, and then for all of them at once.
+
+    The times are worked out from the log alone. The floor is none, so that it holds throughout, and the answer is always no.
+    """
+    start = log[0].what
+    assert isinstance(start, Start)
+    nodes = tuple(node._replace(required=False, if_missing=IfMissing.SKIP, soft=None) for node in start.nodes)
+    rule = CompletionRule((Until(K.PREDICATE),), min_success=0, predicate=Predicate("no", (), interval))
+    asked: list[int] = []
+
+    def no(_predicate: Predicate, _attributes: Mapping[str, str]) -> Evaluate:
+        def evaluate(merged: Callable[[], Value], _coverage: float) -> bool:
+            merged()
+            watch = fold._alarms.watch
+            assert watch is not None
+            asked.append(watch._again - interval)
+            return False
+
+        return evaluate
+
+    fold = Fold(no)
+    told = [log[0]._replace(what=start._replace(nodes=nodes, completion=rule)), *log[1:]]
+    for event in told:
+        fold.apply(event)
+    verdict = fold.verdict
+    assert verdict is not None
+    expected: list[int] = []
+    put_off: int | None = None
+    for event in told[1:]:
+        counts = isinstance(event.what, PartArrived | End) or getattr(event.what, "kind", None) is ChangeKind.EXCLUDED
+        if not counts or event.seq > verdict.applied_seq:
+            continue
+        if put_off is not None and put_off < event.at:
+            expected.append(put_off)
+        soonest = expected[-1] + interval if expected else 0
+        put_off = None if event.at >= soonest else soonest
+        if put_off is None:
+            expected.append(event.at)
+    if put_off is not None and put_off < verdict.at:
+        expected.append(put_off)
+    assert asked == expected

@@ -2,13 +2,14 @@
 
 import struct
 from contextlib import suppress
+from dataclasses import replace
 from math import isnan
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fanmesh.eventlog import Ack, LogError, decode_answer, decode_event, encode_ack, encode_effect, encode_event
-from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
+from fanmesh.model.completion import CompletionRule, Grace, Predicate, Until, UntilKind
 from fanmesh.model.coverage import Coverage
 from fanmesh.model.events import Alarm, Arm, Change, End, Event, FoldNode, PartArrived, Result, Start, Update, Verdict
 from fanmesh.model.merge import Conflict, MergeSpec
@@ -40,8 +41,19 @@ NODE = st.builds(
 UNTIL = st.one_of(
     st.builds(Until, st.sampled_from([UntilKind.ALL, UntilKind.FIRST, UntilKind.REQUIRED])),
     st.builds(Until, st.just(UntilKind.COUNT), st.integers(1, 2**32 - 1)),
-    st.builds(Until, st.just(UntilKind.COVERAGE), st.floats(0, 1, exclude_min=True)),
+    st.builds(Until, st.sampled_from([UntilKind.COVERAGE, UntilKind.CONFIDENCE]), st.floats(0, 1, exclude_min=True)),
+    st.builds(Until, st.just(UntilKind.QUIET), st.integers(1, 2**63 - 1)),
 )
+ATTRIBUTES = st.dictionaries(TEXT, TEXT, max_size=3).map(lambda given: tuple(sorted(given.items())))
+
+
+def _asking(start: Start, source: str, min_interval: int, attributes: tuple[tuple[str, str], ...]) -> Start:
+    """The same with a predicate beside its other rules."""
+    asked = Predicate(source, tuple(name for name, _ in attributes), min_interval)
+    rules = replace(start.completion, until=(*start.completion.until, Until(UntilKind.PREDICATE)), predicate=asked)
+    return start._replace(completion=rules, attributes=attributes)
+
+
 RULE = st.builds(
     CompletionRule,
     st.lists(UNTIL, min_size=1, max_size=3).map(tuple),
@@ -50,7 +62,7 @@ RULE = st.builds(
     U32,
     RATIO,
 )
-START = st.builds(
+PLAIN = st.builds(
     lambda times, **rest: Start(stop=min(times), total=max(times), **rest),
     st.tuples(NS, NS),
     request_id=TEXT,
@@ -62,6 +74,7 @@ START = st.builds(
     min_interval=NS,
     traceparent=TEXT,
 )
+START = PLAIN | st.builds(_asking, PLAIN, TEXT.filter(bool), NS, ATTRIBUTES)
 ITEM = st.none() | U32
 FATE_OF_A_NODE = st.sampled_from([kind for kind in ChangeKind if kind is not ChangeKind.EXPANDED])
 KEYS = st.lists(TEXT, max_size=3).map(tuple)
@@ -97,7 +110,7 @@ CONFLICT = st.builds(Conflict, TEXT, st.dictionaries(TEXT, SMALL, max_size=3), T
 RESULT = st.builds(
     Result, VALUE, COVERAGE, st.lists(CONFLICT, max_size=3).map(tuple), st.lists(TEXT, max_size=3).map(tuple), TEXT
 )
-ARM = st.builds(Arm, st.sampled_from([AlarmKind.GRACE, AlarmKind.QUIET]), NS)
+ARM = st.builds(Arm, st.sampled_from([AlarmKind.GRACE, AlarmKind.QUIET, AlarmKind.PREDICATE]), NS)
 VERDICT = st.builds(Verdict, st.sampled_from(CompletedBy), SEQ, NS, st.booleans())
 
 
@@ -111,7 +124,7 @@ def bits(value: object) -> object:
             return {key: bits(item) for key, item in value.items()}
         case list() | tuple():
             return [bits(item) for item in value]
-        case CompletionRule() | Until() | Grace() | FoldNode():
+        case CompletionRule() | Until() | Grace() | Predicate() | FoldNode():
             return [bits(getattr(value, name)) for name in value.__slots__]
         case _:
             return type(value), value

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from fanmesh.model.completion import UntilKind
-from fanmesh.model.events import Change, End, Event, FoldNode, Start
+from fanmesh.model.events import Change, End, Event, FoldNode, PartArrived, Start
 from fanmesh.model.states import BranchReason, BranchState, ChangeKind, CompletedBy, IfMissing
 
 R, S, C, K = BranchReason, BranchState, CompletedBy, UntilKind
@@ -46,10 +46,16 @@ class Oracle:
         self.now = 0
         self.before_softs = False  # at this instant, softs that are due have not passed yet
         self.grace_at: int | None = None
+        self.came: int | None = None  # when something new came last
+        self.said: dict[str, float] = {}  # the confidence of each branch, as it said last
+        self.parts: set[str] = set()  # who has sent parts and has not ended
+        self.stale = False  # something has come since the predicate was asked
+        self.again = 0  # when it may be asked again
+        self.enough = False  # it said yes
 
     def judge(self, log: list[Event]) -> Judged:
         """Read the log until a rule completes the request."""
-        events = [event for event in log[1:] if isinstance(event.what, Change | End)]
+        events = [event for event in log[1:] if isinstance(event.what, Change | End | PartArrived)]
         read = 0
         self.before_softs = True
         if self.start.stop <= 0:
@@ -76,8 +82,15 @@ class Oracle:
             case Change(branch, ChangeKind.EXCLUDED, reason):
                 failed = self.must(self.nodes[branch]) and reason is R.CONDITION_ERROR
                 self.end(branch, (S.FAILED if failed else S.SKIPPED, reason))
-            case End(branch=branch, state=state, reason=reason):
+            case End(branch=branch, state=state, reason=reason) as end:
                 self.end(branch, (state, reason))
+                if end.confidence is not None:
+                    self.said[branch] = end.confidence
+            case PartArrived(branch=branch, replace=replace, confidence=confidence):
+                self.came, self.stale = self.now, True
+                self.parts.add(branch)
+                if replace or confidence is not None:
+                    self.said[branch] = confidence or 0.0
 
     def end(self, branch: str, fate: Fate) -> None:
         """A default stands in for what is missing; not for what was not wanted, or was not needed any more."""
@@ -86,6 +99,10 @@ class Oracle:
         if missing and self.nodes[branch].if_missing is IfMissing.USE:
             state = S.DEFAULTED
         self.fates[branch] = state, reason
+        self.stale = True
+        if state in (S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED) or branch in self.parts:
+            self.came = self.now
+        self.parts.discard(branch)
 
     # ---- what holds now
 
@@ -109,7 +126,26 @@ class Oracle:
     def next_soft(self) -> int | None:
         """The next moment at which time alone may change something."""
         due = [at for at, _ in self.softs()] + ([] if self.grace_at is None else [self.grace_at])
+        due += [] if (quiet := self.quiet_at()) is None else [quiet]
+        due += [self.again] if self.rule.predicate is not None and self.stale and self.floor(self.fates) else []
         return min((at for at in due if not self.has_passed(at)), default=None)
+
+    def quiet_at(self) -> int | None:
+        """When it has been quiet for long enough, if nothing more comes."""
+        lengths = [int(until.value) for until in self.rule.until if until.kind is K.QUIET]
+        return self.came + min(lengths) if lengths and self.came is not None else None
+
+    def surest(self) -> float:
+        """The best confidence among those who have answered, and those who are sending."""
+        who = [branch for branch, (state, _) in self.fates.items() if state in (S.SUCCEEDED, S.FELL_BACK)]
+        return max((self.said.get(branch, 0.0) for branch in [*who, *self.parts]), default=0.0)
+
+    def ask(self) -> None:
+        """The predicate, if something has come and it is not too soon. It is always `coverage > x`."""
+        if self.rule.predicate is not None and self.stale and self.now >= self.again:
+            self.stale = False
+            self.again = self.now + self.rule.predicate.min_interval
+            self.enough = self.coverage(self.fates) > exact(float(self.rule.predicate.source.split()[-1]))
 
     def pending(self) -> list[str]:
         """Who has not ended."""
@@ -158,6 +194,7 @@ class Oracle:
         self.fix_grace()
         if not self.floor(self.fates):
             return None
+        self.ask()
         for until in self.rule.until:
             if self.holds(until.kind, until.value):
                 return C[until.kind.name]
@@ -177,6 +214,13 @@ class Oracle:
             case K.REQUIRED:
                 must = [branch for branch, node in self.nodes.items() if self.must(node) and branch in self.fates]
                 return any(self.fates[branch][0] is not S.SKIPPED for branch in must)
+            case K.PREDICATE:
+                return self.enough
+            case K.CONFIDENCE:
+                return self.surest() >= value
+            case K.QUIET:
+                quiet = self.quiet_at()
+                return quiet is not None and self.has_passed(quiet)
             case K.COVERAGE:
                 return self.covered() and (not self.pending() or (self.grace_at is not None and self.has_passed(self.grace_at)))
 

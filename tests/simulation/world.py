@@ -13,7 +13,7 @@ from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Catalogue, Node, Plan, Worker
 from dispatcher.model.reading import Unreadable
 from dispatcher.model.request import Tightening
-from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
+from fanmesh.model.completion import CompletionRule, Grace, Predicate, Until, UntilKind
 from fanmesh.model.fault import Code
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.outcome import Outcome, Success
@@ -98,12 +98,15 @@ def _plan(dice: random.Random, name: str, workers: dict[str, Worker]) -> Plan:
     weights = dice.choice([[1.0], [1.0], [0.1, 0.2, 0.3], [1.0, 2.5, 7.0], [0.0, 1.0]])
     nodes = tuple(_node(dice, f"b{i}", workers, kind, weights) for i in range(dice.randint(1, 12)))
     spec = MergeSpec(kind)
+    until = tuple(_until(dice, len(nodes)) for _ in range(dice.choice([1, 1, 1, 2])))
+    asked = Predicate(f"coverage > {dice.choice([0.1, 0.457, 0.613])}", (), dice.choice([0, 0, _time(dice, 50, 800)]))
     rule = CompletionRule(
-        until=tuple(_until(dice, len(nodes)) for _ in range(dice.choice([1, 1, 1, 2]))),
+        until=until,
         soft=_time(dice, 50, 1500) if dice.random() < 0.3 else None,
         grace=dice.choice([Grace(), Grace(0.1, 0.4), Grace(0.2, 0.2), Grace(0.0, 1.0)]),
         min_success=dice.choice([0, 1, 1, 1, 2]) if len(nodes) > 1 else 1,
         min_coverage=dice.choice([0.0, 0.0, 0.0, 0.3, 0.5, 0.9]),
+        predicate=asked if any(one.kind is K.PREDICATE for one in until) else None,
     )
     latency = dice.choice([None, ms(1000), ms(1500), ms(400), ms(30_000), _time(dice, 100, 3000)])
     reserve = dice.choice([0, ms(25), ms(500)])
@@ -132,7 +135,12 @@ def _node(dice: random.Random, name: str, workers: dict[str, Worker], merge: str
 
 def _until(dice: random.Random, nodes: int) -> Until:
     kind = dice.choice([K.ALL, K.ALL, *K])
-    value = {K.COUNT: float(dice.randint(1, nodes)), K.COVERAGE: dice.choice([0.3, 0.5, 0.6, 0.9, 1.0])}
+    value = {
+        K.COUNT: float(dice.randint(1, nodes)),
+        K.COVERAGE: dice.choice([0.3, 0.5, 0.6, 0.9, 1.0]),
+        K.CONFIDENCE: dice.choice([0.4, 0.5, 0.9]),
+        K.QUIET: _time(dice, 50, 700),
+    }
     return Until(kind, value.get(kind, 0.0))
 
 
@@ -186,7 +194,7 @@ def _once(dice: random.Random, plan: Plan, node: Node) -> Act:
         case "oversize":
             return Act(oversize(after=after), after, S.FAILED, R.TOO_LARGE)
         case _:
-            return Act(ends(value, after=after, confidence=dice.choice([None, 0.5])), after)
+            return Act(ends(value, after=after, confidence=dice.choice([None, 0.5, 0.9])), after)
 
 
 def _streaming(dice: random.Random, plan: Plan, node: Node) -> Act:
@@ -210,4 +218,4 @@ def _streaming(dice: random.Random, plan: Plan, node: Node) -> Act:
             parts = [[1], 2] if plan.merge.kind in LISTS else [{"a": 1}, {"a": 2}]
             return Act(streams(parts, every=every, then=hangs()), 2 * every, S.FAILED, R.INVALID_RESPONSE)
         case _:
-            return Act(streams(values, every=every, replace=replace), end)
+            return Act(streams(values, every=every, replace=replace, confidence=dice.choice([None, 0.45, 0.95])), end)

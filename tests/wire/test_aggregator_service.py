@@ -70,10 +70,11 @@ def bad(message: pb.AggregateRequest) -> list[bytes]:
     return [message.SerializeToString()]
 
 
-def unsupported() -> list[bytes]:
-    """A start with a rule that is not built."""
+def asking(predicate: str) -> list[bytes]:
+    """A start with a rule that asks this."""
     message = pb.AggregateRequest.FromString(encode_event(story().log[0]))
     message.start.completion.until.add(predicate=True)
+    message.start.predicate = predicate
     return bad(message)
 
 
@@ -95,7 +96,8 @@ REFUSED: list[tuple[str, Callable[[], list[bytes]], str, str]] = [
         "time goes back",
     ),
     ("ended early", log, "", "the log ended before the request was complete"),
-    ("not built", unsupported, "start.completion.until[1].predicate", "is not supported"),
+    ("no predicate", lambda: asking(""), "start.predicate", "is not set"),
+    ("predicate", lambda: asking("size(mergd) > 1"), "", "predicate: unknown name 'mergd'; did you mean 'merged'?"),
     ("delta", lambda: [encode_event(story(emit=EmitMode.DELTA).log[0])], "start.emit", "DELTA is not supported"),
     ("options", lambda: [encode_event(merging("synthesize"))], "", "no merge 'synthesize'"),
 ]

@@ -92,3 +92,16 @@ async def test_it_applies_what_the_caller_asks(mesh: Mesh) -> None:
     assert answer.nodes[1].required
     assert not answer.nodes[1].HasField("soft_timeout")
     assert (answer.completion.min_success, answer.completion.min_coverage) == (2, 0.9)
+
+
+async def test_it_says_what_completes(hanging: Hanging) -> None:
+    """The rules with their numbers, and the predicate as text."""
+    rules = [{"predicate": "coverage > 0.5", "min_interval": "20ms"}, {"confidence": 0.9}, {"quiet": "50ms"}]
+    plans = {"p": plan("a", a={"worker": "w"}, complete={"until": rules}), "q": plan("a", a={"worker": "w"})}
+    async with running({"w": hanging.worker}, plans) as mesh:
+        answer = await explained(mesh, ask("p"))
+        assert (answer.predicate, answer.predicate_min_interval.ToMilliseconds()) == ("coverage > 0.5", 20)
+        assert [rule.WhichOneof("rule") for rule in answer.completion.until] == ["predicate", "confidence", "quiet"]
+        assert answer.completion.until[2].quiet.ToMilliseconds() == 50
+        plain = await explained(mesh, ask("q"))
+        assert (plain.predicate, plain.HasField("predicate_min_interval")) == ("", False)

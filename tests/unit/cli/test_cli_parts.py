@@ -16,7 +16,7 @@ from fanmesh.cli.behaving import behaviour
 from fanmesh.cli.calling import refused, sampled
 from fanmesh.cli.check import excerpt, report
 from fanmesh.cli.ends import Exit, Stop
-from fanmesh.cli.explain import timeline
+from fanmesh.cli.explain import timeline, until
 from fanmesh.cli.repeating import Tally, quantile
 from fanmesh.cli.say import result
 from fanmesh.cli.told import update_line
@@ -199,3 +199,15 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
     assert not colourful(_Terminal())
+
+
+def test_the_rules_that_complete_are_told_as_they_are_written() -> None:
+    """In their order; the predicate by its text, and how often it is asked."""
+    told = ExplainResponse(predicate="size(merged) > 2")
+    for rule in ({"all": True}, {"count": 2}, {"coverage": 0.75}, {"predicate": True}, {"confidence": 0.9}):
+        told.completion.until.add(**rule)
+    told.completion.until.add().quiet.FromMilliseconds(50)
+    text = "all or count 2 or coverage 0.75 or size(merged) > 2 or confidence 0.9 or quiet for 50 ms"
+    assert until(told) == text
+    told.predicate_min_interval.FromMilliseconds(20)
+    assert until(told) == text.replace("> 2 or", "> 2 (asked every 20 ms at most) or")

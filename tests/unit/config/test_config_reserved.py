@@ -37,22 +37,9 @@ def test_keys_of_later_versions_are_refused_by_name(wrong: Wrong, section: str, 
     assert (problem.path.removeprefix(f"{section}."), problem.message) == (key, f"{key} is not supported by this version")
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("until: all", "until: {predicate: 'true'}", "until: predicate"),
-        ("until: all", "until: {confidence: 0.9}", "until: confidence"),
-        ("until: all", "until: [all, {quiet: 50ms}]", "until: quiet"),
-    ],
-)
-def test_values_of_later_versions_are_refused_by_name(wrong: Wrong, old: str, new: str, message: str) -> None:
-    """The same for values and for the keys of one-key choices."""
-    assert [problem.message for problem in wrong(old, new)] == [f"{message} is not supported by this version"]
-
-
 @pytest.mark.parametrize("merge", sorted(reserved.MERGES))
 @pytest.mark.parametrize("form", ["{}", "{{{}: {{}}}}"])
 def test_merges_of_later_versions_are_refused_by_name(wrong: Wrong, merge: str, form: str) -> None:
-    """With and without options."""
+    """Values, too, and the keys of one-key choices: with and without options."""
     (problem,) = wrong("complete: {until: all}", f"merge: {form.format(merge)}")
     assert problem.message == f"merge: {merge} is not supported by this version"

@@ -73,6 +73,19 @@ def test_a_newer_attempt_replaces_the_parts_of_older_ones() -> None:
     assert logged(filled(part("a", 0), part("a", 1), part("a", 0, replace=True, attempt=1))) == [3]
 
 
+def test_where_a_part_can_complete_a_request_none_is_superseded() -> None:
+    """A replacing part takes nobody's place then, and waits for room as an appended one does."""
+    backlog = Backlog()
+    assert [backlog.keeps(part("a", 0)), backlog.keeps(part("a", 0, replace=True))] == [True, False]
+    assert not backlog.keeps(Alarm(AlarmKind.QUIET))
+    backlog.conflates = False
+    assert backlog.keeps(part("a", 0, replace=True))
+    for number in range(3):
+        assert backlog.add(Event(number + 1, 0, part("a", number, replace=True)), bytes([number + 1]) * 10)
+    assert sent(backlog) == [1, 2, 3]
+    assert logged(backlog) == [1, 2, 3]
+
+
 def test_the_queue_is_full_above_its_limit() -> None:
     """Exactly the limit is not too much; taking one makes room."""
     backlog = filled(*[part("a", number) for number in range(10)])
