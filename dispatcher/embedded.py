@@ -18,7 +18,7 @@ from dispatcher.flow.dispatch import dispatch
 from dispatcher.flow.ports import Engine, Reply
 from dispatcher.flow.reaper import TaskReaper
 from dispatcher.model.request import Request, Tightening
-from dispatcher.planning import Branch, Plan, configuration
+from dispatcher.planning import Branch, Plan, Step, configuration
 from dispatcher.policies.books import Books
 from dispatcher.policies.overload import Stage, stage_of
 from dispatcher.wire.endpoints import Endpoints
@@ -39,7 +39,7 @@ from fanmesh.runtime.lag import LoopLag
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.workers.declaring import Worker, worker
 
-__all__ = ["Branch", "Fanmesh", "Fanned", "Plan", "fanout"]
+__all__ = ["Branch", "Fanmesh", "Fanned", "Plan", "Step", "fanout"]
 
 T = TypeVar("T")
 Local = Mapping[str, Worker[Any] | Callable[..., Any]]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -21,19 +21,32 @@ class Branch:
     condition: str | None = None
     input: Any = None
     output: Any = None
+    min_time: str | None = None
+    allow_partial_input: bool | None = None
     on_stream_failure: str | None = None
 
     def mapping(self) -> dict[str, Any]:
         """As it would stand in YAML."""
-        said = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
+        said = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
         if "condition" in said:
             said["if"] = said.pop("condition")
         return said
 
 
 @dataclass(frozen=True, slots=True)
+class Step(Branch):
+    """One step of a cascade. `stop_if`: its answer is good enough if this holds; any answer is, if None."""
+
+    stop_if: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan: its branches by id, and what the configuration's `complete`, `accept` and `merge` say."""
+    """A plan: its branches by id, and what the configuration's `complete`, `accept` and `merge` say.
+
+    Instead of `branches`, either `stages`, each of which starts when the one before has ended, or a `cascade`: steps in order,
+    each of which runs if none before it was good enough.
+    """
 
     name: str
     branches: Mapping[str, Branch] = field(default_factory=dict)
@@ -42,16 +55,28 @@ class Plan:
     complete: Mapping[str, Any] | None = None
     accept: Mapping[str, Any] | None = None
     merge: Any = None
+    stages: Sequence[Mapping[str, Branch]] | None = None
+    cascade: Mapping[str, Step] | None = None
 
     def mapping(self) -> dict[str, Any]:
         """As it would stand in YAML."""
-        said: dict[str, Any] = {"branches": {name: branch.mapping() for name, branch in self.branches.items()}}
+        said: dict[str, Any] = {}
+        if self.branches or (self.stages is None and self.cascade is None):
+            said["branches"] = _mappings(self.branches)
+        if self.stages is not None:
+            said["stages"] = [_mappings(stage) for stage in self.stages]
+        if self.cascade is not None:
+            said["cascade"] = [{"branch": name, **step.mapping()} for name, step in self.cascade.items()]
         if self.latency is not None:
             said["budget"] = {"latency": self.latency}
         for name in ("merge_reserve", "complete", "accept", "merge"):
             if (value := getattr(self, name)) is not None:
                 said[name] = value
         return said
+
+
+def _mappings(branches: Mapping[str, Branch]) -> dict[str, Any]:
+    return {name: branch.mapping() for name, branch in branches.items()}
 
 
 def configuration(

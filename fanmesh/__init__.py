@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dispatcher.embedded import Branch, Fanmesh, Plan, fanout
+    from dispatcher.embedded import Branch, Fanmesh, Plan, Step, fanout
     from fanmesh.client import AsyncClient, Client
     from fanmesh.model.coverage import Coverage, Degraded
     from fanmesh.model.fault import Code, Fault
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fanmesh.workers import Context, Replace, Worker, run, serve, worker
 
 _HOME = {
-    "dispatcher.embedded": ("Branch", "Fanmesh", "Plan", "fanout"),
+    "dispatcher.embedded": ("Branch", "Fanmesh", "Plan", "Step", "fanout"),
     "fanmesh.client": ("AsyncClient", "Client"),
     "fanmesh.model.coverage": ("Coverage", "Degraded"),
     "fanmesh.model.fault": ("Code", "Fault"),
@@ -55,6 +55,7 @@ __all__ = [
     "Report",
     "Result",
     "Snapshot",
+    "Step",
     "Worker",
     "fanout",
     "run",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from dispatcher.flow.ports import Engine
-from dispatcher.flow.prepare import fate_of, is_required, soft_of, start_event, wanted
+from dispatcher.flow.prepare import fate_of, is_required, must_answer, sheds, soft_of, start_event
 from dispatcher.flow.route import Routed, route
+from dispatcher.flow.staging import Staging
 from dispatcher.layers.pick import Endpoints
 from dispatcher.layers.types import BranchRun
 from dispatcher.model.deadlines import Deadlines, branch_deadline, divide
-from dispatcher.model.plan import Catalogue, Worker
+from dispatcher.model.plan import Catalogue, Plan, Worker
 from dispatcher.model.request import Refusal, Request
 from fanmesh.eventlog.fields import number
 from fanmesh.eventlog.start import write_start
+from fanmesh.model.endings import at_exclusion
 from fanmesh.model.fault import Code
 from fanmesh.model.states import BranchReason
 from fanmesh.model.times import MS, SECOND
@@ -61,24 +64,46 @@ def _answer(
         response.predicate_min_interval.CopyFrom(start.predicate_min_interval)
     if start.completion.HasField("soft_timeout"):
         response.soft_timeout.CopyFrom(start.completion.soft_timeout)
-    for index, node in enumerate(plan.nodes):
-        run = BranchRun(request, plan, node, index, request.arrived + deadlines.stop, _never)
-        _node(response.nodes.add(), run, _fate(run, engine), deadlines, endpoints)
+    stop = request.arrived + deadlines.stop
+    runs = [BranchRun(request, plan, node, index, stop, _never) for index, node in enumerate(plan.nodes)]
+    fates = _fates(plan, runs, engine)
+    excluded = [fates.get(run.index, BranchReason.NONE) for run in runs]  # NONE is 0
+    for run in runs:
+        tail = 0 if plan.graph is None else plan.graph.tail(run.index, excluded)
+        _node(response.nodes.add(), run, fates.get(run.index), deadlines, max(0, deadlines.stop - tail), endpoints)
     return response
 
 
-def _fate(run: BranchRun, engine: Engine) -> BranchReason:
-    """Why it would not run, as far as that is known now: what depends on other branches may run."""
-    edges = run.node.edges
-    if edges.asks:
-        return BranchReason.NONE
-    return wanted(run, engine) if edges.feeds else fate_of(run, engine)
+def _fates(plan: Plan, runs: Sequence[BranchRun], engine: Engine) -> dict[int, BranchReason]:
+    """Why nodes would not run, or NONE, by position; without those about which that is not known before others have ended."""
+    if plan.graph is None:
+        shed = sheds(runs, engine)
+        return {run.index: fate_of(run, engine, shed=shed) for run in runs}
+    fates: dict[int, BranchReason] = {}
+    staging = Staging(plan.graph, runs, {}, engine)
+    turns = deque(staging.first())
+    while turns:
+        step = turns.popleft()
+        run = runs[step.node]
+        if run.index in fates or (fate := staging.fate(step)) is None:
+            continue
+        fates[run.index] = fate
+        if fate is not BranchReason.NONE:
+            run.state, run.reason = at_exclusion(fate, must=must_answer(run.node, run.request)), fate
+            turns.extend(staging.ended(run.index))
+    return fates
 
 
 def _node(
-    out: dispatcher_pb2.ExplainNode, run: BranchRun, fate: BranchReason, deadlines: Deadlines, endpoints: Endpoints
+    out: dispatcher_pb2.ExplainNode,
+    run: BranchRun,
+    known: BranchReason | None,
+    deadlines: Deadlines,
+    ends_by: int,
+    endpoints: Endpoints,
 ) -> None:
-    node, request = run.node, run.request
+    """`known`: why it would not run, or NONE if it would; None: that depends on others."""
+    node, request, fate = run.node, run.request, known or BranchReason.NONE
     out.branch, out.worker, out.target = node.id, node.worker.name, node.worker.target
     out.endpoints.extend(endpoint.address for endpoint in endpoints(node.worker))
     out.runs = fate is BranchReason.NONE
@@ -89,10 +114,12 @@ def _node(
     out.weight = node.weight
     if (soft := soft_of(node, request, deadlines)) is not None:
         out.soft_timeout.CopyFrom(duration(soft))
-    tail = 0 if run.plan.graph is None else run.plan.graph.tails[run.index]
-    out.deadline.CopyFrom(duration(branch_deadline(0, node.timeout, max(0, deadlines.stop - tail))))
-    out.waits_for.extend(other.id for other in run.plan.nodes if other.id in node.edges.all())
-    out.conditional = bool(node.edges.asks)
+    out.deadline.CopyFrom(duration(branch_deadline(0, node.timeout, ends_by)))
+    out.ends_by.CopyFrom(duration(ends_by))
+    edges = node.edges
+    for told, waited in ((out.waits_for, edges.all()), (out.asks, edges.asks), (out.feeds, edges.feeds)):
+        told.extend(other.id for other in run.plan.nodes if other.id in waited)
+    out.conditional = bool(edges.asks) and known is None
     if node.min_time:
         out.min_time.CopyFrom(duration(node.min_time))
     if node.sla is not None:

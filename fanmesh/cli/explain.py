@@ -7,13 +7,17 @@ import io
 from dataclasses import replace
 from pathlib import Path
 from textwrap import wrap
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 from google.protobuf.json_format import MessageToDict
 
 from fanmesh.cli.bars import Axis, ratio, time
 from fanmesh.cli.calling import SERVER, Attributes, Data, Question, explained, question
+from fanmesh.cli.drawing.mermaid import mermaid
+from fanmesh.cli.drawing.svg import svg
+from fanmesh.cli.drawing.tree import tree
+from fanmesh.cli.drawing.words import ends_by
 from fanmesh.cli.ends import Exit, Output, Stop
 from fanmesh.cli.say import document, table, width
 from fanmesh.client import AsyncClient, Client
@@ -36,6 +40,7 @@ def explain(
     data: Data = "{}",
     timeout: str | None = None,
     attr: Attributes = (),
+    graph: Literal["text", "mermaid", "svg"] = "text",
     output: Output = "text",
 ) -> int:
     """Ask a running dispatcher, or a configuration file.
@@ -47,10 +52,13 @@ def explain(
         data: The input, which conditions read: JSON, @file, or - for stdin.
         timeout: The caller's deadline, such as 300ms.
         attr: An attribute, name=value; may be repeated.
+        graph: How the graph of the plan is drawn: among the text; or alone, as a Mermaid flowchart or an SVG file.
         output: Text, or one JSON document.
     """
     if config is not None and server is not None:
         raise Stop("--config and --server: one of them", "leave the other out", Exit.USAGE)
+    if graph != "text" and output == "json":
+        raise Stop("--graph and -o json: one of them", "leave the other out", Exit.USAGE)
     asked = question(plan, data, attr, timeout)
     if config is not None:
         told = asyncio.run(_offline(config, asked))
@@ -59,6 +67,8 @@ def explain(
             told = client.explain(asked.plan, asked.data, **asked.options())
     if output == "json":
         document(MessageToDict(told, preserving_proto_field_name=True, always_print_fields_with_no_presence=True))
+    elif graph != "text":
+        print(mermaid(told.nodes) if graph == "mermaid" else svg(told))
     else:
         _print(told)
     return Exit.OK
@@ -92,8 +102,10 @@ def _print(told: ExplainResponse) -> None:
     print(*wrap(f"until {until(told)}", width(), subsequent_indent="      "), "", sep="\n")
     rows = [_words(node) for node in told.nodes]
     table(("branch", "endpoints", "deadline", "soft", "sla", "weight", "if missing", "runs"), rows)
+    if drawn := tree(told.nodes, width()):
+        print(f"\n{drawn}\n")
     for node in told.nodes:
-        if node.condition:
+        if node.condition and not drawn:
             print(f"  {node.branch} if {node.condition}"[: width()])
     print(layers(told), timeline(told), sep="\n")
 
@@ -142,12 +154,15 @@ def _words(node: ExplainNode) -> list[str]:
     name = node.branch if node.worker == node.branch else f"{node.branch} ← {node.worker}"
     endpoints = "\n".join(node.endpoints) or f"none ({node.target})"
     missing = "the call fails" if node.required else MISSING[IfMissing(node.if_missing or IfMissing.SKIP)]
-    runs = "yes" if node.runs else BranchReason(node.reason).name
+    runs = ("maybe" if node.conditional else "yes") if node.runs else BranchReason(node.reason).name
     return [name, endpoints, span("deadline"), span("soft_timeout"), span("sla"), f"{node.weight:g}", missing, runs]
 
 
 def timeline(told: ExplainResponse) -> str:
-    """How long each branch may take: solid while it is waited for, light until its deadline; and where the request ends."""
+    """How long each branch may take: solid while it is waited for, light until its deadline; and where the request ends.
+
+    When a node starts that waits for others is not known: a thin line until the time that is kept for it.
+    """
     total, stop = nanoseconds(told.total), nanoseconds(told.stop)
     axis = Axis(total, CELLS)
     lead = max([len(node.branch) for node in told.nodes] + [len("request")]) + 2
@@ -155,13 +170,29 @@ def timeline(told: ExplainResponse) -> str:
     for node in told.nodes:
         deadline = nanoseconds(node.deadline)
         soft = nanoseconds(node.soft_timeout) if node.HasField("soft_timeout") and not node.required else deadline
-        if node.runs:
+        if not node.runs:
+            bar = "· not sent"
+        elif node.waits_for:
+            bar = _window(node, axis)
+        else:
             waited = axis.bar(0, min(soft, deadline), "━", "┤").rstrip()
             bar = waited + axis.bar(0, deadline, "░", "┃").rstrip()[len(waited) :]
-        else:
-            bar = "· not sent"
         lines.append(f"{node.branch:<{lead}}{bar}")
     ending = axis.bar(0, stop, "─", "┃").rstrip()
     reserve = axis.bar(0, total, "╌", "│").rstrip()[len(ending) :]
     lines.append(f"{'request':<{lead}}{ending}{reserve}  stop {time(stop)}")
+    if any(node.waits_for and node.runs for node in told.nodes):
+        lines.append(f"{'':<{lead}}┄ starts when what it waits for has ended · ━ the min_time that is kept for it")
     return "\n".join(lines)
+
+
+def _window(node: ExplainNode, axis: Axis) -> str:
+    """Of a node that waits for others: any time until it must have ended, the last of it kept for it by those before it."""
+    by = ends_by(node)
+    kept = nanoseconds(node.min_time) if node.HasField("min_time") else 0
+    bar = axis.bar(0, by, "┄", "┃").rstrip()
+    if kept:
+        start = axis.bar(0, max(0, by - kept), "┄").rstrip()
+        bar = start[: len(bar) - 2] + "━" * (len(bar) - 1 - len(start[: len(bar) - 2])) + "┃"
+    words = [f"timeout {time(nanoseconds(node.deadline))}"] if nanoseconds(node.deadline) < by else []
+    return "  ".join([bar, *words, *([f"min {time(kept)}"] if kept else [])])

@@ -60,8 +60,10 @@ class Row(NamedTuple):
 def rows(report: Report) -> list[Row]:
     """The lines, in plan order; a branch with several attempts has one more line for each."""
     out: list[Row] = []
+    ends = (b.started_after + b.elapsed for b in report.branches if b.started_after is not None and b.elapsed is not None)
+    first_end = min(ends, default=None)
     for branch in report.branches:
-        out.append(_branch(branch))
+        out.append(_branch(branch, first_end))
         if len(branch.attempts) > 1:
             out.extend(_attempt(attempt) for attempt in branch.attempts)
         if detail := _detail(branch):
@@ -69,10 +71,12 @@ def rows(report: Report) -> list[Row]:
     return out
 
 
-def _branch(branch: BranchReport) -> Row:
+def _branch(branch: BranchReport, first_end: int | None) -> Row:
     look = LOOKS[branch.state]
     bar = LOOKS[BY_REASON.get(branch.reason, S.FAILED)] if branch.state is S.DEFAULTED else look
     glyph, notes = look.glyph, []
+    if first_end and branch.started_after is not None and branch.started_after >= first_end:  # it waited for another
+        notes.append(f"from {time(branch.started_after)}")
     if branch.required and branch.state not in SATISFIED:
         notes.append("required")
     if branch.state is S.SUCCEEDED and not branch.merged:

@@ -50,6 +50,7 @@ VERBS: Final = {
         (
             "fanmesh explain greet --config fanmesh.yaml",
             'fanmesh explain greet --server 127.0.0.1:50050 -d \'{"name":"Ada"}\' --attr tenant=acme',
+            "fanmesh explain greet --config fanmesh.yaml --graph svg > greet.svg",
         ),
     ),
     "call": Verb(

@@ -26,6 +26,11 @@ RETRIES: Final = "pair_tax_id_retried"
 ROLLS: Final = "pair_tax_id_rolls"
 WAITS: Final = "tax_id_unhedged"
 HEDGES: Final = "tax_id_hedged"
+STAGED: Final = "contact_staged"
+ESCALATES: Final = "locate_cascade"
+
+ENOUGH: Final = 0.9
+"""Confidence at which a cascade ends."""
 
 PATIENT: Final = "1200ms"
 """Time limit of each branch where a claim is not about the workers being slow."""
@@ -64,6 +69,8 @@ def configuration(addresses: Addresses, aggregator: str = "embedded") -> str:
     plans[ROLLS] = _pair(ROLLING, required=True)
     plans[WAITS] = _alone(UNHEDGED)
     plans[HEDGES] = _alone(HEDGED)
+    plans[STAGED] = _staged()
+    plans[ESCALATES] = {"cascade": [{"branch": "phone", "stop_if": f"confidence >= {ENOUGH}"}, {"branch": "place"}]}
     document["server"] = {"listen": "127.0.0.1:0", "metrics": None, "aggregator": aggregator, "drain": "2s"}
     document["server"]["overload"] = copy.deepcopy(OVERLOAD)
     del document["dev"]
@@ -93,6 +100,14 @@ def _pair(worker: str, **more: Any) -> dict[str, Any]:
 
 def _alone(worker: str, **more: Any) -> dict[str, Any]:
     return {"budget": {"latency": "1500ms"}, "branches": {"tax_id": {"worker": worker, "timeout": PATIENT, **more}}}
+
+
+def _staged() -> dict[str, Any]:
+    """The calendar of the country that the address says, and not of the one that is claimed; the place beside it."""
+    branches: dict[str, Any] = {name: {"worker": SLOW[name], "timeout": PATIENT} for name in ("ip", "holiday", "place")}
+    branches["holiday"]["input"] = {"date": "${input.date}", "country": "${branches.ip.output.country}"}
+    branches["holiday"]["min_time"] = "300ms"
+    return {"budget": {"latency": "1500ms"}, "branches": branches}
 
 
 def _worker(name: str, addresses: list[str]) -> dict[str, Any]:

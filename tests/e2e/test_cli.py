@@ -109,6 +109,14 @@ def test_explain_from_both_sides(hello: Dev) -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.parametrize(("graph", "begins"), [("mermaid", "flowchart LR"), ("svg", "<svg ")])
+def test_the_graph_alone(hello: Dev, graph: str, begins: str) -> None:
+    """Nothing else is printed, so that it can be written to a file."""
+    drawn = fanmesh("explain", "greet", "--config", "fanmesh.yaml", "--graph", graph, cwd=hello.directory)
+    assert (drawn.returncode, drawn.stderr) == (0, "")
+    assert drawn.stdout.startswith(begins)
+
+
 def test_pipes_get_no_colour_and_terminals_do(hello: Dev) -> None:
     """Escape sequences only where a person looks and has not asked for none."""
     words = [FANMESH, "call", "only", "-d", ADA, "--server", hello.server]

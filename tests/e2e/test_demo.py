@@ -33,6 +33,8 @@ SHOWN = [
     r"the replicas counted: 3\d\d",
     r"replicas that were restarted: 3",
     r"failed calls, of \d+: 0",
+    r"it was asked about the country that ip said: PL, National Independence Day",
+    r"place is asked where phone is not sure, and only there: \d+ of \d+ contacts",
 ]
 """What the claims about policies come down to."""
 LIAR = """
@@ -157,7 +159,9 @@ def test_a_claim_that_was_not_shown_does_not_hold() -> None:
 
 
 def test_numbers_that_are_no_claims_are_a_usage_error() -> None:
-    """`--only 13` starts nothing and ends with 2."""
-    run = subprocess.run([*COMMAND, "--only", "2,13"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    """A number after the last starts nothing and ends with 2."""
+    run = subprocess.run(
+        [*COMMAND, "--only", f"2,{len(SCENES) + 1}"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert run.returncode == 2
-    assert "there are 1 to 12" in run.stderr
+    assert f"there are 1 to {len(SCENES)}" in run.stderr

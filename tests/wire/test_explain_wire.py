@@ -105,3 +105,55 @@ async def test_it_says_what_completes(hanging: Hanging) -> None:
         assert answer.completion.until[2].quiet.ToMilliseconds() == 50
         plain = await explained(mesh, ask("q"))
         assert (plain.predicate, plain.HasField("predicate_min_interval")) == ("", False)
+
+
+@pytest.mark.asyncio
+async def test_what_is_not_wanted_is_known_to_those_that_wait_for_it() -> None:
+    """The input decides about b; so c has no input, d is not wanted, e is; a has the time that d needed.
+
+    What f would miss is decided when a has ended, too: as in the run, and so it is not known.
+    """
+    staged = plan(
+        *"abcdef",
+        budget="1s",
+        a={"worker": "w"},
+        b={"worker": "w", "if": "input.n > 1"},
+        c={"worker": "w", "input": "${branches.b.output}"},
+        d={"worker": "w", "if": "branches.b.ok", "input": "${branches.a.output}", "min_time": "500ms"},
+        e={"worker": "w", "if": "!branches.b.ok"},
+        f={"worker": "w", "input": ["${branches.a.output}", "${branches.b.output}"]},
+    )
+    async with running({"w": Hanging().worker}, {"p": staged}) as mesh:
+        without = (await explained(mesh, ask(json='{"n": 1}'))).nodes
+        with_it = (await explained(mesh, ask(json='{"n": 2}'))).nodes
+    unwanted, unfed = BranchReason.CONDITION, BranchReason.UPSTREAM_MISSING
+    assert [BranchReason(node.reason) for node in without] == [0, unwanted, unfed, unwanted, 0, 0]
+    assert [node.runs for node in without] == [True, False, False, False, True, True]
+    assert not any(node.conditional for node in without)
+    assert without[0].ends_by.ToMilliseconds() == 975
+    assert all(node.runs for node in with_it)
+    assert [node.conditional for node in with_it] == [False, False, False, True, True, False]
+    assert with_it[0].ends_by.ToMilliseconds() == 475
+
+
+async def test_it_says_who_waits_for_whom() -> None:
+    """What an `if` asks, what feeds an input or an output, what only has to end before; and by when, for those that follow."""
+    staged = {
+        "budget": {"latency": "1s"},
+        "stages": [
+            {"a": {"worker": "w"}, "b": {"worker": "w", "timeout": "200ms"}},
+            {
+                "c": {"worker": "w", "input": "${branches.a.output}", "min_time": "300ms"},
+                "d": {"worker": "w", "if": "branches.a.ok", "output": "${[output, branches.b.output]}", "timeout": "100ms"},
+            },
+        ],
+    }
+    async with running({"w": Hanging().worker}, {"p": staged}) as mesh:
+        a, b, c, d = (await explained(mesh, ask())).nodes
+    assert [list(node.waits_for) for node in (a, b, c, d)] == [[], [], ["a", "b"], ["a", "b"]]
+    assert [(list(node.asks), list(node.feeds)) for node in (c, d)] == [([], ["a"]), (["a"], ["b"])]
+    assert [node.conditional for node in (a, b, c, d)] == [False, False, False, True]
+    assert [node.ends_by.ToMilliseconds() for node in (a, b, c, d)] == [675, 675, 975, 975]
+    assert [node.deadline.ToMilliseconds() for node in (a, b, c, d)] == [675, 200, 975, 100]
+    assert c.min_time.ToMilliseconds() == 300
+    assert not d.HasField("min_time")

@@ -15,6 +15,7 @@ from sample_workers.demo.scenes import (
     lying,
     retrying,
     rolling,
+    staging,
     straggling,
     streaming,
     tracing,
@@ -79,6 +80,9 @@ SCENES: Final = {
         "a rolling restart",
         "the three replicas of tax_id end and start again one after the other, while calls go on",
         rolling.play,
+    ),
+    13: Scene(
+        "a staged plan, and a cascade", "holiday needs what ip says; place is asked where phone is not sure", staging.play
     ),
 }
 """By number."""

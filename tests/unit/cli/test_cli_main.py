@@ -73,6 +73,8 @@ def test_errors_are_json_where_json_is_asked_for(capsys: pytest.CaptureFixture[s
     assert run(["call", "--nope", "-o", "json"]) == Exit.USAGE
     told = json.loads(capsys.readouterr().out)
     assert told["error"]["exit"] == Exit.USAGE
+    assert run(["explain", "p", "--graph", "svg", "-o", "json"]) == Exit.USAGE
+    assert json.loads(capsys.readouterr().out)["error"]["hint"] == "leave the other out"
     assert "--nope" in told["error"]["message"]
 
 

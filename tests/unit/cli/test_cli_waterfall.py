@@ -119,6 +119,34 @@ def test_the_quick_start_looks_like_this() -> None:
     assert render(GREET) == GREET_TEXT
 
 
+def test_a_branch_that_waited_says_since_when() -> None:
+    """One that starts when another has ended; those that all started at once say nothing, and what was not sent has no bar."""
+    staged = Report(
+        request_id="r3",
+        plan="staged",
+        completed_by=CompletedBy.ALL,
+        coverage=Coverage(0.5),
+        branches=(
+            BranchReport("first", "w", S.SUCCEEDED, started_after=ms(1), elapsed=ms(40), merged=True, required=True),
+            BranchReport("aside", "w", S.SUCCEEDED, started_after=ms(2), elapsed=ms(90), merged=True),
+            BranchReport("second", "w", S.SUCCEEDED, endpoint="h:1", started_after=ms(41), elapsed=ms(50), merged=True),
+            BranchReport("unwanted", "w", S.SKIPPED, R.CONDITION),
+            BranchReport("unfed", "w", S.SKIPPED, R.UPSTREAM_MISSING),
+        ),
+        degraded=Degraded(missing_input=True),
+        elapsed=ms(100),
+    )
+    assert render(staged, width=100).splitlines()[1:] == [
+        "              ╷0     ╷20    ╷40    ╷60    ╷80 ms",
+        "  ● first     ██████████████▍                        40 ms  ok",
+        "  ● aside     ████████████████████████████████▎      90 ms  ok",
+        "  ● second                  █████████████████▉       50 ms  ok                        from 41 ms h:1",
+        "  – unwanted                                                SKIPPED/CONDITION",
+        "  – unfed                                                   SKIPPED/UPSTREAM_MISSING",
+        "  degraded  missing_input",
+    ]
+
+
 def test_every_ending_looks_like_this() -> None:
     """Each state and reason has a glyph, a fill and words of its own; attempts, conflicts and a fallen-back aggregator show."""
     assert render(EVERY_ENDING) == EVERY_ENDING_TEXT
