@@ -155,6 +155,7 @@ class Dispatcher:
         self.config = config  # and its endpoints, in the same step: no request sees one without the other
         self._endpoints.use(found)
         reloaded(self.books, config.catalogue.workers)
+        self.books.caches.reloaded(config.catalogue.plans.values())
         self._log.info("reloaded", config=config.version)
 
     async def stop(self) -> None:

@@ -15,6 +15,7 @@ from dispatcher.policies.books import Books
 from dispatcher.policies.overload import Stage
 from dispatcher.stack import Surroundings, branch_stack
 from dispatcher.wire.aggregator_embedded import Accumulator, EmbeddedSession, compile_merge, merge_schema
+from dispatcher.wire.answers import ANSWERS
 from dispatcher.wire.contracts import describe
 from fanmesh.model.report import Report
 from fanmesh.payload import Box
@@ -45,7 +46,8 @@ def assemble(
     uniform: Uniform = random_uniform,
 ) -> Engine:
     """An engine; without `aggregate` the fold runs in this process, without `books` nothing is known of any worker yet."""
-    around = Surroundings(endpoints, books if books is not None else Books(), clock.now, sleep, uniform, observer, stage)
+    known = books if books is not None else Books()
+    around = Surroundings(endpoints, known, clock.now, sleep, uniform, observer, stage, ANSWERS)
     return Engine(
         clock=clock,
         branch=branch_stack(around),

@@ -22,8 +22,10 @@ class Branch:
     input: Any = None
     output: Any = None
     min_time: str | None = None
+    for_each: Any = None
     allow_partial_input: bool | None = None
     on_stream_failure: str | None = None
+    cache: Mapping[str, Any] | None = None
 
     def mapping(self) -> dict[str, Any]:
         """As it would stand in YAML."""
@@ -55,6 +57,7 @@ class Plan:
     complete: Mapping[str, Any] | None = None
     accept: Mapping[str, Any] | None = None
     merge: Any = None
+    on_branch_failure: str | None = None
     stages: Sequence[Mapping[str, Branch]] | None = None
     cascade: Mapping[str, Step] | None = None
 
@@ -69,7 +72,7 @@ class Plan:
             said["cascade"] = [{"branch": name, **step.mapping()} for name, step in self.cascade.items()]
         if self.latency is not None:
             said["budget"] = {"latency": self.latency}
-        for name in ("merge_reserve", "complete", "accept", "merge"):
+        for name in ("merge_reserve", "complete", "accept", "merge", "on_branch_failure"):
             if (value := getattr(self, name)) is not None:
                 said[name] = value
         return said

@@ -1,6 +1,6 @@
 """The order of the layers. Here and nowhere else.
 
-    branch  = observe(queue(attempts(attempt)))
+    branch  = observe(cache(queue(attempts(attempt))))
     attempt = choose(inject(shape(leaf)))
 
 Outermost first, each with the reason for its place. The numbers are those of docs/design.md; those that are missing join the
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from dispatcher.layers.attempts import attempts
+from dispatcher.layers.cache import Answers, cache
 from dispatcher.layers.flight import Track
 from dispatcher.layers.inject import Sleep, faults
 from dispatcher.layers.observe import observe
@@ -28,7 +29,10 @@ Call = TypeVar("Call")
 
 
 class Surroundings(NamedTuple):
-    """What the layers of a process share. `stage`: how overloaded it is; `uniform`: random numbers in [0, 1)."""
+    """What the layers of a process share. `stage`: how overloaded it is; `uniform`: random numbers in [0, 1).
+
+    `answers`: how answers are told apart.
+    """
 
     endpoints: Endpoints
     books: Books
@@ -37,6 +41,7 @@ class Surroundings(NamedTuple):
     uniform: Uniform
     observer: Observer
     stage: Callable[[], Stage]
+    answers: Answers
 
 
 def stack(layers: Sequence[Callable[[Call], Call]], leaf: Call) -> Call:
@@ -69,9 +74,11 @@ def branch_stack(around: Surroundings) -> BranchCall:
     """What one branch passes through."""
     layers: list[BranchLayer] = [
         observe(around.observer),  # 1: outermost, so that a branch counts once whatever happens below
+        cache(around.books, around.answers, now=around.now),  # 1½: above the queue, so that an answer that is there, or on
+        # its way, takes no place of the worker; above attempts, so that what is kept is the end of a branch and not of a try
         queue(around.books, now=around.now),  # 2: waiting happens once, above attempts, so that nothing below ever queues
     ]
-    _, books, now, _, uniform, observer, stage = around
+    _, books, now, _, uniform, observer, stage, _ = around
     joint = attempts(Track(attempt_stack(around), books, now, uniform, observer, stage))  # 3: the joint between the kinds;
     # retry and hedge in one, above pick so that each attempt may go elsewhere; their timers start at the send
     return stack(layers, joint)

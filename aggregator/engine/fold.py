@@ -202,7 +202,8 @@ class Fold:
         books = self._books
         branch, kind, reason, item, keys, tolerated = change
         if kind is STARTED:
-            self._start(self._open(branch, item), item, at)
+            node = books.open(branch) if item is None and not books.groups else self._open(branch, item)
+            self._start(node, item, at)
             return None
         if kind is ChangeKind.PLANNED:
             books.open(branch)
@@ -243,7 +244,7 @@ class Fold:
         if end.state is PENDING:
             raise BadLog(f"{end.branch!r} ends as PENDING")
         books, item = self._books, end.item
-        node = self._open(end.branch, item)
+        node = books.open(end.branch) if item is None and not books.groups else self._open(end.branch, item)
         self._read = None
         if item is not None:
             return self._harvest.end(node, end, books.end_leaf(node, item, end.state, end.reason))

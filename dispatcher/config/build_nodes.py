@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from dispatcher.config.caches import cache_of
 from dispatcher.config.expressions import AFTER, BEFORE, JUDGING, LISTED, Asked, condition, mapping
 from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import Placed, Stop, named, placed
@@ -52,6 +53,7 @@ def _node(
     more: frozenset[str] = frozenset() if each is None else LISTED
     sent = mapping(shape.input, (*path, "input"), known, BEFORE | more, parsed)
     given = mapping(shape.output, (*path, "output"), known, AFTER | more, parsed)
+    cache, keyed = cache_of(shape, worker, path, known, BEFORE | more, parsed)
     asked = _escalating(own, branch.stops, parsed) if branch.stops else own
     there = branches.keys()  # a name that is known, and not there, has been complained about
     return Node(
@@ -69,10 +71,11 @@ def _node(
         input=sent.mapping,
         output=given.mapping,
         discard_broken=shape.on_stream_failure == "discard",
-        edges=Edges(asked.branches & there, (sent.branches | given.branches | listed) & there, branch.after & there),
+        edges=Edges(asked.branches & there, (sent.branches | given.branches | listed | keyed) & there, branch.after & there),
         min_time=shape.min_time or 0,
         allow_partial_input=shape.allow_partial_input,
         each=each,
+        cache=cache,
     )
 
 

@@ -88,6 +88,15 @@ def mapping(value: JsonValue, path: Path, branches: Iterable[str], bare: frozens
     return Mapped(_mapping(template), template.reads_branches) if template else Mapped()
 
 
+def attributes_in(value: JsonValue, branches: Iterable[str], bare: frozenset[str], parsed: Parsed) -> frozenset[str]:
+    """The attributes that a template reads; none if it is wrong, which is said where it is compiled to run."""
+    declared = frozenset(parsed.shape.attributes if parsed.shape else ())
+    try:
+        return compile_template(value, Scope(declared, frozenset(branches), bare)).reads_attributes
+    except ExprError:
+        return frozenset()
+
+
 def _compile(
     compiler: Callable[[_Source, Scope], _Compiled],
     source: _Source,

@@ -75,6 +75,12 @@ def _parse(value: object, pattern: str, units: dict[str, int], most: int, expect
     return int(exact)
 
 
+def show_size(size: int) -> str:
+    """The shortest exact way to write it: 8388608 → `8MiB`."""
+    unit, of = next(((unit, of) for unit, of in reversed(_BYTES.items()) if size >= of and size % of == 0), ("B", 1))
+    return f"{size // of}{unit}"
+
+
 def show_duration(ns: int) -> str:
     """The shortest exact way to write it: 1500000000 → `1.5s`, 300000000 → `300ms`."""
     unit, size = next(((unit, size) for unit, size in (("s", SECOND), ("ms", MS)) if ns >= size), ("us", US))

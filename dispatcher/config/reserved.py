@@ -1,6 +1,6 @@
 """Names that belong to capabilities this version does not have.
 
-They are refused by name wherever they stand. To call `cache` an unknown key would send its author looking for a typo, and to
+They are refused by name wherever they stand. To call `fallback` an unknown key would send its author looking for a typo, and to
 ignore it would let a plan run without the protection that was asked for.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 KEYS: Final = frozenset({
-    "access", "cache", "estimate", "fallback", "include", "price",
+    "access", "estimate", "fallback", "include", "price",
     "rollouts", "spend_limits", "tls", "tokens", "triggers", "usd",
 })  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, Tag, WithJsonSchema
 
+from dispatcher.config.shape_cache import CacheShape
 from dispatcher.config.shape_policies import PolicyShape
 from dispatcher.config.shape_protection import FaultsShape, IdempotencyShape, LimitShape, OverloadShape
 from dispatcher.config.shape_types import (
@@ -191,6 +192,7 @@ class BranchShape(Section):
     on_stream_failure: Literal["keep", "discard"] = Field(
         default="keep", description="The parts of a broken stream: merged, or not."
     )
+    cache: CacheShape | None = Field(default=None, description="What is done for equal calls; each is made if not given.")
 
 
 class StepShape(BranchShape):

@@ -9,13 +9,15 @@ from typing import Final
 from dispatcher.flow.rows import row_of
 from dispatcher.flow.run import Run
 from dispatcher.layers.types import BranchRun
-from dispatcher.model.plan import Node
 from fanmesh.model.coverage import degraded
 from fanmesh.model.endings import SATISFIES, leaf_fails, with_default
 from fanmesh.model.events import Result, Verdict
 from fanmesh.model.report import BranchReport, Report
 from fanmesh.model.states import BranchReason, BranchState
 from fanmesh.model.usage import NOTHING
+
+# Bound once: on Python 3.11 reading a member through its class costs as much as the rest of the line.
+STREAM_BROKEN: Final = BranchReason.STREAM_BROKEN
 
 MOST_ROWS: Final = 50
 """A report with more rows than that for one branch helps nobody, and is paid for by every request."""
@@ -29,9 +31,12 @@ def report_of(run: Run, route: str, version: str, verdict: Verdict, result: Resu
     bits: list[tuple[BranchState, BranchReason, bool]] = []
     for branch in run.branches:
         own = branch.node.id in merged
-        leaves = run.leaves(branch)
-        each = [row_of(one, decided, merged=own and _given(one)) for one in leaves or (branch,)]
-        bits += [_bit(row, branch.node) for row in each]
+        if branch.node.each is None:
+            rows.append(row := row_of(branch, decided, merged=own))
+            bits.append((row.state, row.reason, own and row.reason is STREAM_BROKEN and not branch.node.whole_only))
+            continue
+        each = [row_of(one, decided, merged=own and _given(one)) for one in run.leaves(branch) or (branch,)]
+        bits += [(row.state, row.reason, row.merged and row.reason is STREAM_BROKEN) for row in each]
         rows += each if len(each) <= MOST_ROWS else folded(row_of(branch, decided, merged=own), each)
     missing = degraded(bits)
     return Report(
@@ -57,10 +62,6 @@ def _given(run: BranchRun) -> bool:
     if run.parent is None or with_default(run.state, run.reason, run.node.if_missing) in SATISFIES:
         return True
     return run.reason is BranchReason.STREAM_BROKEN and not run.node.whole_only
-
-
-def _bit(row: BranchReport, node: Node) -> tuple[BranchState, BranchReason, bool]:
-    return row.state, row.reason, row.merged and row.reason is BranchReason.STREAM_BROKEN and not node.whole_only
 
 
 def folded(node: BranchReport, leaves: list[BranchReport]) -> list[BranchReport]:

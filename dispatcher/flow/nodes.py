@@ -41,6 +41,10 @@ class Heard(NamedTuple):
     done: Callable[[BranchRun, asyncio.Task[Outcome]], None]
 
 
+NOBODY = Heard(lambda _run, _attempt, _part: None, lambda _run: False, lambda _run, _task: None)
+"""Hears nothing: the request is over."""
+
+
 class Nodes:
     """Those of one request. `stop`: the clock's time at which it ends at the latest; `halted`: nothing is started any more."""
 
@@ -94,7 +98,10 @@ class Nodes:
         for run, fate in fates:
             if self._ledger.verdict is not None:
                 return
-            self._meet(run, fate, at)
+            if fate is R.NONE:
+                self._starting.append(run)
+            else:
+                self._meet(run, fate, at)
         self._take_turns()
 
     def ended(self, run: BranchRun) -> None:
@@ -133,10 +140,9 @@ class Nodes:
                 self._meet(ledger.runs[step.node], fate, ledger.at)
         self._turning = False
         starting, self._starting = self._starting, []
-        if not self.halted:
-            for run in sorted(starting, key=_place):
-                if ledger.verdict is None:
-                    self._spawn(run)
+        for run in sorted(starting, key=_place):
+            if ledger.verdict is None and not self.halted:
+                (self._launch if self._staging is None and run.node.each is None else self._spawn)(run)
 
     # ------------------------------------------------------------------ starting
 
@@ -214,6 +220,7 @@ class Nodes:
 
     def clear(self) -> None:
         """Let go of what refers back to the request."""
+        self._heard = NOBODY
         self.tasks.clear()
         self.sinks.clear()
         self.expansions.clear()

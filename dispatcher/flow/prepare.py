@@ -94,7 +94,9 @@ def sheds(runs: Sequence[BranchRun], engine: Engine) -> bool:
 
 def fate_of(run: BranchRun, engine: Engine, *, shed: bool = False) -> BranchReason:
     """NONE if a node runs that waits for no other, else why not. `shed`: it does not, unless it must answer."""
-    fate = wanted(run, engine) or mapped(run, engine)
+    node = run.node
+    plain = node.condition is None and node.input is None and node.each is None
+    fate = R.NONE if plain else wanted(run, engine) or mapped(run, engine)
     return R.OVERLOAD if shed and fate is R.NONE and not must_answer(run.node, run.request) else fate
 
 

@@ -10,8 +10,8 @@ from typing import Final
 from dispatcher.flow.prepare import is_required
 from dispatcher.layers.types import Attempt, BranchRun
 from fanmesh.model.endings import with_default
-from fanmesh.model.fault import Code, FaultKind
-from fanmesh.model.outcome import Success
+from fanmesh.model.fault import Code, Fault, FaultKind
+from fanmesh.model.outcome import Outcome, Success
 from fanmesh.model.report import AttemptReport, BranchReport, PolicyDecision
 from fanmesh.model.states import BranchState
 from fanmesh.model.usage import NOTHING
@@ -35,11 +35,14 @@ def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
         elapsed = max(0, ended - started)  # a verdict from afar may be older than the send
         if node.sla is not None and state is not PENDING:
             sla_met = state is SUCCEEDED and elapsed <= node.sla
+    elif node.sla is not None and state is SUCCEEDED:
+        sla_met = True  # nothing was sent, and it was there at once
     code, detail, confidence, usage = 0, "", None, NOTHING
+    fault: Outcome | None = outcome
     if isinstance(outcome, Success):
-        confidence, usage = outcome.confidence, outcome.usage
-    elif outcome is not None and outcome.kind is not LOCAL_TIMEOUT:
-        code, detail = int(outcome.code), outcome.detail
+        confidence, usage, fault = outcome.confidence, outcome.usage, outcome.instead
+    if isinstance(fault, Fault) and fault.kind is not LOCAL_TIMEOUT:
+        code, detail = int(fault.code), fault.detail
     return BranchReport(
         node.id,
         node.worker.name,

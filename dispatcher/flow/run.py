@@ -113,7 +113,7 @@ class Run:
     def _sent(self, run: BranchRun, now: int) -> None:
         """A branch's first attempt leaves: its timers start."""
         self._catch_up(now)
-        if self.verdict is not None:
+        if self._ledger.verdict is not None:
             return
         at = now - self.request.arrived
         if self._nodes.halted and run.parent is None:
@@ -133,7 +133,7 @@ class Run:
     def _wanted(self, run: BranchRun) -> bool:
         """Whether anybody waits for the branch's parts. Asked for each: a local stream may leave the timer no turn."""
         self._catch_up(self._engine.clock.now())
-        return self.verdict is None and not self._ledger.ended[run.index]
+        return self._ledger.verdict is None and not self._ledger.ended[run.index]
 
     def _part(self, run: BranchRun, attempt: Attempt, part: Part) -> asyncio.Future[None] | None:
         """A part that fits, from a branch that is wanted."""
@@ -142,15 +142,15 @@ class Run:
 
     def _task_done(self, run: BranchRun, task: asyncio.Task[Outcome]) -> None:
         """A branch's task has ended, by itself or because it was cancelled here."""
-        outcome, ended = outcome_of(task), self._ledger.ended
-        if ended[run.index]:
+        outcome, ledger = outcome_of(task), self._ledger
+        if ledger.ended[run.index]:
             return  # ended by its alarm, and cancelled then
-        if self.verdict is not None:
+        if ledger.verdict is not None:
             self._late(run, outcome)
             return
         now = self._engine.clock.now()
         self._catch_up(now)
-        if ended[run.index] or self.verdict is not None:
+        if ledger.ended[run.index] or ledger.verdict is not None:
             return  # its timeout, or the verdict, was due before
         if isinstance(outcome, Fault) and outcome.kind is FaultKind.LOCAL_TIMEOUT and run.deadline - now < MIN_ATTEMPT:
             return  # the transport's clock runs ahead of ours: the alarm, due within milliseconds, ends the branch
@@ -182,13 +182,14 @@ class Run:
         return self._engine.clock.now() - self.request.arrived
 
     def _timer(self) -> None:
-        now = self._engine.clock.now()
-        while self.verdict is None and (due := self._alarms.due(now, all_of_now=True)) is not None:
+        now, ledger = self._engine.clock.now(), self._ledger
+        while ledger.verdict is None and (due := self._alarms.due(now, all_of_now=True)) is not None:
             self._fire(due)
 
     def _catch_up(self, now: int) -> None:
         """Fire what was due before something that happens now: a late timer changes nothing."""
-        while self.verdict is None and (due := self._alarms.due(now, all_of_now=False)) is not None:
+        ledger = self._ledger
+        while ledger.verdict is None and (due := self._alarms.due(now, all_of_now=False)) is not None:
             self._fire(due)
 
     def _wake_at(self, run: BranchRun, at: int) -> None:
@@ -209,7 +210,7 @@ class Run:
             case None | AlarmKind.BRANCH_SOFT if self._ledger.ended[due.branch]:
                 pass
             case None:
-                self._end(run, at, *out_of_time(run))
+                self._time_out(run, at)
                 self._nodes.tasks.cancel([due.branch], lasting=False)
             case AlarmKind.BRANCH_SOFT:
                 self._ledger.log(at, Alarm(AlarmKind.BRANCH_SOFT, run.node.id))
@@ -217,6 +218,15 @@ class Run:
                 pass  # a newer one has replaced it
             case kind:
                 self._ledger.log(at, Alarm(kind))
+
+    def _time_out(self, run: BranchRun, at: int) -> None:
+        """A branch's own time is over: it has failed, unless something stands in for its answer."""
+        instead = None if run.stand_in is None else run.stand_in()
+        if instead is None:
+            self._end(run, at, *out_of_time(run))
+            return
+        run.outcome = instead
+        self._end(run, at, *ending_of(instead))
 
     # ------------------------------------------------------------------ what comes back
 

@@ -44,7 +44,8 @@ def leave(attempt: Attempt, now: int, track: Track) -> None:
     attempt.sent_at = now
     run.attempts.append(attempt)
     if attempt.number == 0:
-        run.sent(run, now)
+        if run.started_at is None:  # else it has waited for another branch's call before, and they run
+            run.sent(run, now)
         if run.ended_at is not None:
             run.attempts.clear()
             attempt.endpoint = None

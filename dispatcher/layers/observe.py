@@ -19,7 +19,9 @@ def observe(observer: Observer) -> BranchLayer:
         async def observed(run: BranchRun, sink: Sink) -> Outcome:
             observer.branch_started(run)
             try:
-                outcome = run.outcome = await call(run, sink)
+                outcome = await call(run, sink)
+                if run.state is not BranchState.FELL_BACK:  # flow has told what stands in for it
+                    run.outcome = outcome
                 if run.state is BranchState.PENDING:
                     run.state, run.reason = ending_of(outcome)
                 return outcome

@@ -5,7 +5,7 @@ At this place and not above the attempts, because the first *good* answer wins: 
 
 from __future__ import annotations
 
-from dispatcher.layers.types import Attempt, AttemptCall, Sink
+from dispatcher.layers.types import Attempt, AttemptCall, BranchRun, Sink
 from dispatcher.model.reading import Unreadable
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Success
@@ -25,13 +25,19 @@ def shape(call: AttemptCall) -> AttemptCall:
             return sink.completed(outcome)
         if not isinstance(outcome, Success) or outcome.streamed:
             return outcome
-        run = attempt.run
-        if run.node.output is not None:
-            value = run.node.output(run.reading(outcome.value))
-            if isinstance(value, Unreadable):
-                return unusable(f"output: {value.message}")
-            outcome = outcome._replace(value=value)
-        why = run.unfit(outcome.value)
-        return outcome if why is None else unusable(why)
+        if attempt.run.node.cache is not None:
+            attempt.answer = outcome
+        return fitted(outcome, attempt.run)
 
     return shaped
+
+
+def fitted(answer: Success, run: BranchRun) -> Outcome:
+    """A worker's answer as this branch of this request gives it to the plan."""
+    if run.node.output is not None:
+        value = run.node.output(run.reading(answer.value))
+        if isinstance(value, Unreadable):
+            return unusable(f"output: {value.message}")
+        answer = answer._replace(value=value)
+    why = run.plan.accepts(run.node.id, answer.value) if run.node.each is None else run.unfit(answer.value)
+    return answer if why is None else unusable(why)

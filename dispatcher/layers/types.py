@@ -18,7 +18,7 @@ from dispatcher.model.plan import Node, Plan, unfit
 from dispatcher.model.reading import NO_VIEWS, Input, Reading
 from dispatcher.model.request import Request
 from fanmesh.model.fault import Fault
-from fanmesh.model.outcome import Outcome, Part
+from fanmesh.model.outcome import Outcome, Part, Success
 from fanmesh.model.states import AttemptKind, BranchReason, BranchState
 from fanmesh.model.values import JsonValue, Value
 
@@ -63,8 +63,9 @@ class BranchRun:
     branch's own timeout, not the request's. `sent` is to be called with the run and the time when the first attempt leaves.
     `alarm` asks flow, which owns all timers, to call `woken` at a time; the newest wish replaces (`wake_at`). `queued`: ns that
     it waited for a place. `branches`: those that its expressions read. `deciding`: the attempt whose outcome is the branch's.
-    `trace` belongs to the observer. `item`: it is a leaf of `parent`, for the item at this position of a
-    list; `items`: (key, item) of those that a node is called for, once they are known.
+    `trace` belongs to the observer. `item`: it is a leaf of `parent`, for the item at this position of a list; `items`: (key,
+    item) of those that a node is called for, once they are known. `stand_in`: asked by flow at the branch's hard timeout,
+    whether something is given in the place of its answer.
     """
 
     __slots__ = (
@@ -90,6 +91,7 @@ class BranchRun:
         "reason",
         "request",
         "sent",
+        "stand_in",
         "started_at",
         "state",
         "trace",
@@ -132,6 +134,7 @@ class BranchRun:
         self.woken: Callable[[], None] | None = None
         self.queued = 0
         self.deciding: Attempt | None = None
+        self.stand_in: Callable[[], Outcome | None] | None = None
         self.notes: list[Note] = NOTHING_NOTED
         self.trace: Any = None
 
@@ -175,13 +178,15 @@ class Attempt:
     """One attempt of a branch on one endpoint. Times are the clock's, in ns; `ended_at` None = it still flies.
 
     `deadline`: when its own time is over, at most the branch's. `leave` is to be called when an endpoint has been picked, just
-    before the call: only then it is an attempt. `answered_at`: when its first part came. `metadata` is what the observer wants
-    sent along; `endpoint` is set by pick, and `elsewhere`: whether there is one that has not been tried.
+    before the call: only then it is an attempt. `answered_at`: when its first part came. `answer`: the worker's own, before the
+    branch's `output`, where it is to be kept. `metadata` is what the observer wants sent along; `endpoint`
+    is set by pick, and `elsewhere`: whether there is one that has not been tried.
     `hedge_after`: ns after which it is slow. `aside`: it flies in a task of its own, not in the branch's. `stopped`: we have
     cancelled its task for its sake (another has won, its own time is over); a second cancellation would cut its clean-up.
     """
 
     __slots__ = (
+        "answer",
         "answered_at",
         "aside",
         "cancelled",
@@ -217,6 +222,7 @@ class Attempt:
         self.deadline = run.deadline
         self.leave = leave
         self.answered_at: int | None = None
+        self.answer: Success | None = None
         self.elsewhere = False
         self.hedge_after: int | None = None
         self.endpoint: Any = None

@@ -25,5 +25,7 @@ OF_FAULT: Final[dict[FaultKind, tuple[BranchState, BranchReason]]] = {
 
 
 def ending_of(outcome: Outcome) -> tuple[BranchState, BranchReason]:
-    """State and reason of a branch whose last attempt ended so."""
-    return OF_FAULT[outcome.kind] if isinstance(outcome, Fault) else (S.SUCCEEDED, R.NONE)
+    """State and reason of a branch whose last attempt ended so. What stands in for an answer keeps the reason."""
+    if isinstance(outcome, Fault):
+        return OF_FAULT[outcome.kind]
+    return (S.SUCCEEDED, R.NONE) if outcome.instead is None else (S.FELL_BACK, OF_FAULT[outcome.instead.kind][1])

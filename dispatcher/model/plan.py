@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import NamedTuple, TypeAlias
 
+from dispatcher.model.caching import CacheRule
 from dispatcher.model.deadlines import MIN_ATTEMPT
 from dispatcher.model.each import Each
 from dispatcher.model.graph import NO_EDGES, Edges, Graph, graph_of
@@ -75,6 +76,7 @@ class Node:
     `edges`: the nodes it waits for. `min_time`: an attempt with less time left is not worth starting, and nodes before this one
     leave it that much. `allow_partial_input`: what a broken stream left behind is good enough for this write. `each`: it is
     called once for each item of a list; `default` then stands in for a missing item, `soft` counts from the first call.
+    `cache`: what is done for equal calls; None = each is made.
     """
 
     id: str
@@ -95,11 +97,13 @@ class Node:
     min_time: int = 0
     allow_partial_input: bool = False
     each: Each | None = None
+    cache: CacheRule | None = None
+    least: int = field(init=False)
+    """The time that must be left for an attempt to be worth it, in ns."""
 
-    @property
-    def least(self) -> int:
-        """The time that must be left for an attempt to be worth it, in ns."""
-        return max(self.min_time, MIN_ATTEMPT)
+    def __post_init__(self) -> None:
+        """Work out what every branch would otherwise work out again."""
+        object.__setattr__(self, "least", max(self.min_time, MIN_ATTEMPT))
 
     @property
     def writes(self) -> bool:

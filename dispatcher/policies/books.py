@@ -10,6 +10,7 @@ from collections.abc import Container
 
 from dispatcher.policies.breaker import Breaker, State
 from dispatcher.policies.budget import HedgeAllowance, RetryBudget
+from dispatcher.policies.caches import Caches
 from dispatcher.policies.ewma import PeakEwma
 from dispatcher.policies.latency import Latencies
 from dispatcher.policies.permits import InFlight, RateBucket
@@ -87,10 +88,11 @@ class WorkerBook:
 class Books:
     """All of a process."""
 
-    __slots__ = ("workers",)
+    __slots__ = ("caches", "workers")
 
     def __init__(self) -> None:
         self.workers: dict[str, WorkerBook] = {}
+        self.caches = Caches()
 
     def of(self, worker: str) -> WorkerBook:
         """The book of a worker; a new one if it is not known."""

@@ -1,7 +1,7 @@
 """The books of workers and endpoints as metrics: read when somebody asks, by the metrics thread, changing nothing.
 
-Nothing is counted twice: what policies keep in order to decide is what is shown. Labels are workers and addresses of the
-configuration and of its name service, and words of closed sets.
+Nothing is counted twice: what policies keep in order to decide is what is shown. Labels are workers, addresses, plans and
+branches of the configuration and of its name service, and words of closed sets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class BookMeasures:
         self._books = books
         self._workers = workers
         self._now = now
-        worker, endpoint = ("worker",), ("worker", "endpoint")
+        worker, endpoint, branch = ("worker",), ("worker", "endpoint"), ("plan", "branch")
         self.families: tuple[Family, ...] = (
             Gauge("fanmesh_breaker_state", "0 closed, 1 half open, 2 open.", self._states, endpoint),
             Tally("fanmesh_breaker_transitions_total", "States entered.", self._transitions, (*endpoint, "to")),
@@ -44,6 +44,11 @@ class BookMeasures:
                 self._decisions,
                 ("worker", "what", "why"),
             ),
+            Tally(
+                "fanmesh_cache_lookups_total", "How branches with a cache were answered.", self._lookups, (*branch, "result")
+            ),
+            Gauge("fanmesh_cache_entries", "Answers kept.", self._entries, branch),
+            Gauge("fanmesh_cache_bytes", "Bytes of the answers kept.", self._bytes, branch),
         )
 
     def _each(self) -> list[tuple[str, EndpointBook]]:
@@ -90,6 +95,16 @@ class BookMeasures:
             for name, book in self._books.workers.copy().items()
             if ("hedge", "slow") in book.counts
         }
+
+    def _lookups(self) -> dict[Key, int]:
+        caches = self._books.caches.branches.copy()
+        return {(*at, result): count for at, cache in caches.items() for result, count in cache.counts.copy().items()}
+
+    def _entries(self) -> dict[Key, float]:
+        return {at: len(cache.store) for at, cache in self._books.caches.branches.copy().items()}
+
+    def _bytes(self) -> dict[Key, float]:
+        return {at: cache.store.bytes for at, cache in self._books.caches.branches.copy().items()}
 
     def _decisions(self) -> dict[Key, int]:
         return {

@@ -12,8 +12,9 @@ from dispatcher.flow.route import Routed, route
 from dispatcher.flow.staging import Staging
 from dispatcher.layers.pick import Endpoints
 from dispatcher.layers.types import BranchRun
+from dispatcher.model.caching import CacheRule
 from dispatcher.model.deadlines import Deadlines, branch_deadline, divide
-from dispatcher.model.plan import Catalogue, Plan, Worker
+from dispatcher.model.plan import Catalogue, Node, Plan, Worker
 from dispatcher.model.request import Refusal, Request
 from fanmesh.eventlog.fields import number
 from fanmesh.eventlog.start import write_start
@@ -125,13 +126,16 @@ def _node(
     if node.sla is not None:
         out.sla.CopyFrom(duration(node.sla))
     out.if_missing = number(node.if_missing)
-    out.layers.extend(layers_of(node.worker))
+    out.layers.extend(layers_of(node))
 
 
-def layers_of(worker: Worker) -> list[str]:
-    """What the calls of a worker pass through, outermost first: stack.py in words, without what is off."""
+def layers_of(node: Node) -> list[str]:
+    """What the calls of a branch pass through, outermost first: stack.py in words, without what is off."""
+    worker = node.worker
     policy, limit = worker.policy, worker.limit
     layers = ["observe"]
+    if node.cache is not None:
+        layers.append(f"cache ({_cache(node.cache)})")
     if limit.in_flight is not None:
         layers.append(f"queue (in_flight {limit.in_flight}, waiting {limit.queue})")
     layers.append(f"attempts ({_attempts(worker)})")
@@ -149,6 +153,18 @@ def layers_of(worker: Worker) -> list[str]:
     if (faults := worker.faults) is not None:
         layers.append(f"faults (delay {faults.delay_share:.0%}, abort {faults.abort_share:.0%}, seed {faults.seed})")
     return [*layers, "shape", "leaf" if worker.method is None else f"leaf ({worker.method.name})"]
+
+
+def _cache(rule: CacheRule) -> str:
+    """What is given again, and what is joined."""
+    told = [f"ttl {shown(rule.ttl)}" if rule.ttl else "keeps nothing" if not rule.stale else "ttl 0"]
+    if rule.stale:
+        told.append(f"stale_on_error {shown(rule.stale)}")
+    if rule.ttl or rule.stale:
+        told.append(f"at most {rule.entries} answers, {rule.size} bytes")
+    if rule.key is not None:
+        told.append("a key of its own")
+    return ", ".join([*told, "joins equal calls" if rule.coalesce else "joins nothing"])
 
 
 def _attempts(worker: Worker) -> str:

@@ -23,6 +23,9 @@ OK: Final = Code.OK.name  # read once: on Python 3.11 a member's name is two cal
 PENDING: Final = BranchState.PENDING
 SUCCEEDED: Final = BranchState.SUCCEEDED
 TIMED_OUT: Final = BranchState.TIMED_OUT
+CACHE: Final = {"cache_hit": "hit", "cache_joined": "joined", "cache_stale": "stale", "cache_bypassed": "bypassed"}
+"""What the notes of a branch say of its cache; the last one counts, and without one of these it was a miss."""
+
 UNARY_METHOD: Final = "fanmesh.v1.WorkerService/Process"
 STREAM_METHOD: Final = "fanmesh.v1.WorkerService/ProcessStream"
 
@@ -89,6 +92,9 @@ def of_branch(run: BranchRun) -> dict[str, Attribute]:
         attributes["fanmesh.branch.reason"] = run.reason.name
     if len(run.attempts) > 1:
         attributes["fanmesh.branch.attempts"] = len(run.attempts)
+    if run.node.cache is not None:
+        said = [CACHE.get(note.what, "miss") for note in run.notes if note.what.startswith("cache_")]
+        attributes["fanmesh.cache.result"] = said[-1] if said else "miss"
     if run.queued >= MS:  # who is given a place at once has waited some µs, too
         attributes["fanmesh.branch.queued_ms"] = run.queued / MS
     return attributes

@@ -39,6 +39,9 @@ NOT_MERGED: Final = "○"
 BY_REASON: Final = {R.HARD_TIMEOUT: S.TIMED_OUT, R.REQUEST_DEADLINE: S.TIMED_OUT, R.SOFT_TIMEOUT: S.CANCELLED}
 """Whose bar a DEFAULTED branch has; every other reason but these: a failed one's."""
 
+CACHED: Final = {"cache_hit": "cached, {}", "cache_joined": "joined another call", "cache_stale": "stale, {}"}
+"""Decisions that say where an answer came from, in words; `{}` is the last part of their reason."""
+
 SATISFIED: Final = frozenset({S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED})
 
 
@@ -84,6 +87,7 @@ def _branch(branch: BranchReport, first_end: int | None) -> Row:
         notes.append("not merged")
     elif branch.merged and branch.state not in SATISFIED:
         notes.append("its parts are merged")
+    notes.extend(CACHED[told.what].format(told.why.rpartition(", ")[2]) for told in branch.decisions if told.what in CACHED)
     if branch.reason is R.LATE:
         notes.append("answered late")
     if branch.sla_met is False:

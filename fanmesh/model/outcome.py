@@ -12,7 +12,8 @@ from fanmesh.model.values import Value
 class Success(NamedTuple):
     """An answer. A tuple, because one is made per call and a frozen dataclass costs three times as much.
 
-    `streamed`: the value has already gone through the sink in parts, and `value` is None.
+    `streamed`: the value has already gone through the sink in parts, and `value` is None. `instead`: it is an older answer, and
+    this is how the call has failed.
     """
 
     value: Value
@@ -20,6 +21,7 @@ class Success(NamedTuple):
     usage: Usage = NOTHING
     labels: dict[str, str] | None = None
     streamed: bool = False
+    instead: Fault | None = None
 
 
 class Part(NamedTuple):

@@ -278,6 +278,8 @@ class Lab:
             assert not len(book.queue), f"{len(book.queue)} still wait for {book.name}"  # noqa: S101
             taken = [e.address for e in book.endpoints.values() if e.in_flight.count]
             assert not taken, f"permits are not given back at {', '.join(taken)}"  # noqa: S101
+        flying = ["/".join(branch) for branch, cache in self.books.caches.branches.items() if len(cache.flights)]
+        assert not flying, f"a call is still waited for in {', '.join(flying)}"  # noqa: S101
         others = [t.get_name() for t in asyncio.all_tasks() if t is not asyncio.current_task() and not t.done()]
         assert not others, f"tasks are left: {', '.join(others)}"  # noqa: S101
 

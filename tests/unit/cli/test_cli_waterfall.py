@@ -12,7 +12,7 @@ from fanmesh.cli.rows import LOOKS
 from fanmesh.cli.waterfall import header, render, verdict
 from fanmesh.model.coverage import Coverage, Degraded
 from fanmesh.model.merge import Conflict
-from fanmesh.model.report import AttemptReport, BranchReport, Report
+from fanmesh.model.report import AttemptReport, BranchReport, PolicyDecision, Report
 from fanmesh.model.states import AggregatorMode, AttemptKind, BranchReason, BranchState, CompletedBy
 from fanmesh.model.times import ms
 
@@ -225,3 +225,27 @@ def test_a_branch_that_ends_after_the_reply_still_fits() -> None:
     late = replace(GREET, branches=(GREET.branches[1]._replace(elapsed=ms(400)),))
     assert "400 ms" in render(late)
     assert max(map(cell_len, render(late).splitlines())) <= 100
+
+
+def test_where_an_answer_came_from() -> None:
+    """A hit has no bar, for nothing was sent; who waited for another's call has one; an older answer says for what."""
+    joined = BranchReport("joined", "w", S.SUCCEEDED, started_after=ms(0), elapsed=ms(100), merged=True)
+    rows = (
+        BranchReport("kept", "w", S.SUCCEEDED, merged=True, decisions=(PolicyDecision("cache_hit", "age 1.2s", 0),)),
+        joined._replace(decisions=(PolicyDecision("cache_joined", "in_flight", 0), PolicyDecision("retry", "x", 0))),
+        joined._replace(
+            branch="old",
+            state=S.FELL_BACK,
+            reason=R.WORKER_ERROR,
+            code=14,
+            decisions=(PolicyDecision("cache_stale", "UNAVAILABLE, age 9.0s", 0),),
+        ),
+    )
+    picture = render(replace(GREET, branches=rows, degraded=Degraded(error=True)), width=90)
+    assert picture.splitlines()[2:] == [
+        "  ● kept                                       ok                      cached, age 1.2s",
+        "  ● joined  ████████████               100 ms  ok                      joined another call",
+        "  ↺ old     ████████████               100 ms  FELL_BACK/WORKER_ERROR  stale, age 9.0s",
+        "            ↳ UNAVAILABLE",
+        "  degraded  error",
+    ]

@@ -11,8 +11,8 @@ from dispatcher.config import Problem, reserved
 Wrong = Callable[..., list[Problem]]
 
 AT = {
-    "": ["access", "cache", "include", "rollouts", "spend_limits", "tls", "triggers"],
-    "workers.phone": ["cache", "estimate", "fallback", "price"],
+    "": ["access", "include", "rollouts", "spend_limits", "tls", "triggers"],
+    "workers.phone": ["estimate", "fallback", "price"],
     "plans.enrich": ["fallback"],
     "plans.enrich.budget": ["tokens", "usd"],
     "plans.enrich.branches.phone": ["fallback"],

@@ -65,6 +65,13 @@ def test_a_success_has_no_reason() -> None:
     assert ending_of(Success(1)) == (BranchState.SUCCEEDED, BranchReason.NONE)
 
 
+@pytest.mark.parametrize("kind", list(FaultKind))
+def test_what_stands_in_keeps_the_reason(kind: FaultKind) -> None:
+    """An older answer in the place of a failure: FELL_BACK, for the reason that the failure would have had."""
+    fault = Fault(kind, Code.INTERNAL)
+    assert ending_of(Success(1, instead=fault)) == (BranchState.FELL_BACK, ending_of(fault)[1])
+
+
 def test_a_trace_knows_its_id() -> None:
     """The trace id is the second field of a traceparent; empty without one."""
     assert Trace("00-0123456789abcdef0123456789abcdef-0123456789abcdef-01").trace_id == "0123456789abcdef0123456789abcdef"

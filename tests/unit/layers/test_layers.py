@@ -263,6 +263,15 @@ def test_observe_leaves_the_last_word_to_flow() -> None:
     assert (run.state, run.reason) == (S.TIMED_OUT, R.HARD_TIMEOUT)
 
 
+def test_observe_leaves_what_stands_in_as_it_is() -> None:
+    """The branch was ended with an older answer; its call has come to an end in the same step, and is not what was told."""
+    run = run_of()
+    older = Success(1, instead=Fault.unavailable())
+    run.state, run.reason, run.outcome = S.FELL_BACK, R.HARD_TIMEOUT, older
+    run_virtual(observe(Nobody())(leaf(Success(2)))(run, NO))
+    assert (run.state, run.reason, run.outcome) == (S.FELL_BACK, R.HARD_TIMEOUT, older)
+
+
 def twice(reading: Any) -> Any:
     """Maps a number to its double."""
     return reading.output * 2 if isinstance(reading.output, int) else Unreadable("no number")

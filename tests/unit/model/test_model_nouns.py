@@ -168,7 +168,7 @@ def test_usage_adds_up() -> None:
 def test_an_outcome_is_a_success_or_a_fault() -> None:
     """A value either way; what a success does not say is nothing."""
     success: Outcome = Success("x")
-    assert success == ("x", None, NOTHING, None, False)
+    assert success == ("x", None, NOTHING, None, False, None)
     assert Part("x", replace=True, seq=0).confidence is None
 
 

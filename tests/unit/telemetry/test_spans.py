@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from opentelemetry.trace import SpanKind
 
 from dispatcher.layers.types import BranchRun
+from dispatcher.model.caching import CacheRule
 from dispatcher.model.request import Refusal, Tightening, Trace
 from dispatcher.wire.span_attributes import address_of
 from dispatcher.wire.spans import Spans, trace_of
@@ -245,6 +248,39 @@ def test_a_wait_for_a_place_is_told(queued: int, told: float | None) -> None:
     play(recording, run, Success({}), state=S.SUCCEEDED)
     (span,) = recording.spans
     assert span.attributes.get("fanmesh.branch.queued_ms") == told
+
+
+@pytest.mark.parametrize(
+    ("notes", "told"),
+    [
+        ([("cache_hit", "age 1.2s")], "hit"),
+        ([("cache_joined", "in_flight")], "joined"),
+        ([("cache_joined", "in_flight"), ("cache_takes_over", "leader_lost")], "miss"),
+        ([("cache_joined", "in_flight"), ("cache_stale", "UNAVAILABLE, age 9.0s")], "stale"),
+        ([("cache_bypassed", "key")], "bypassed"),
+        ([("retry", "UNAVAILABLE")], "miss"),
+        ([], "miss"),
+    ],
+)
+def test_where_an_answer_came_from_is_told(notes: list[tuple[str, str]], told: str) -> None:
+    """Of a branch that has a cache: by the last thing that was noted of it."""
+    recording = Recording()
+    run = run_of(request_of(sampled(recording)))
+    run.node = replace(run.node, cache=CacheRule(ttl=1))
+    for what, why in notes:
+        run.note(what, why, 0)
+    play(recording, run, state=S.SUCCEEDED)
+    (span,) = recording.spans
+    assert span.attributes["fanmesh.cache.result"] == told
+    assert [event.name for event in span.events] == [what for what, _ in notes]
+
+
+def test_a_branch_without_a_cache_says_nothing_of_it() -> None:
+    """An attribute that means nothing is paid for in every span."""
+    recording = Recording()
+    play(recording, run_of(request_of(sampled(recording))), Success({}), state=S.SUCCEEDED)
+    (span,) = recording.spans
+    assert "fanmesh.cache.result" not in span.attributes
 
 
 def test_a_branch_that_was_never_sent_has_a_span() -> None:
