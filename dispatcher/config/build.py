@@ -60,6 +60,7 @@ def _plan(name: str, plan: PlanShape, workers: dict[str, Worker], parsed: Parsed
     path: Path = ("plans", name)
     nodes = build_nodes(plan, path, workers, parsed)
     rule = _completion(plan, path, parsed)
+    _reported(plan, nodes, path, parsed)
     spec, accepts = _merge(_spec(plan), plan, path, parsed, merges)
     built = Plan(name, nodes, plan.budget.latency, plan.merge_reserve, rule, spec, accepts or accept_any)
     check_paths(built, path, parsed)
@@ -93,6 +94,15 @@ def _predicate(plan: PlanShape, path: Path, parsed: Parsed) -> Predicate | None:
     asked = [(rule, where) for rule, where in until_places(plan, path) if isinstance(rule, PredicateShape)]
     found = [predicate(rule.predicate, rule.min_interval, (*where, "predicate"), parsed) for rule, where in asked]
     return found[0] if found else None
+
+
+def _reported(plan: PlanShape, nodes: list[Node], path: Path, parsed: Parsed) -> None:
+    """Warn of a confidence that nobody can report."""
+    if all(node.worker.method is not None for node in nodes):
+        for rule, where in until_places(plan, path):
+            if isinstance(rule, ConfidenceShape):
+                message = "no effect: every branch calls a foreign method, and these report no confidence"
+                parsed.complain((*where, "confidence"), message, warning=True)
 
 
 def _until(rule: Rule) -> Until:

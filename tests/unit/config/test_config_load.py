@@ -11,7 +11,7 @@ import pytest
 from dispatcher.config import Config, ConfigErrors, Limits, MergeCatalogue, ServerConfig, load_file, load_mapping, load_text
 from dispatcher.model.plan import Effect, Worker
 from dispatcher.model.policy import STANDARD
-from fanmesh.model.completion import CompletionRule, Grace, Until, UntilKind
+from fanmesh.model.completion import CompletionRule, Grace, Predicate, Until, UntilKind
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.states import IfMissing
 from fanmesh.model.times import MS, SECOND
@@ -171,3 +171,14 @@ def test_warnings_do_not_prevent_loading(load: Callable[..., Config]) -> None:
         ("warning", 2, "workers.more"),
         ("warning", 4, "plans.greet.branches.slow.soft_timeout"),
     ]
+
+
+def test_the_rules_that_look_at_what_has_come(load: Callable[..., Config]) -> None:
+    """A predicate keeps its text, and the names of the attributes that it reads, sorted; the others are numbers."""
+    text = "attributes.task != attributes.risk && coverage > 0.5"
+    rules = f"[{{confidence: 0.9}}, {{predicate: '{text}', min_interval: 20ms}}, {{quiet: 50ms}}]"
+    rule = load("until: all", f"until: {rules}").catalogue.plans["enrich"].completion
+    assert rule.until == (Until(UntilKind.CONFIDENCE, 0.9), Until(UntilKind.PREDICATE), Until(UntilKind.QUIET, 50 * MS))
+    assert rule.predicate == Predicate(text, ("risk", "task"), 20 * MS)
+    alone = load("until: all", "until: {predicate: 'true'}").catalogue.plans["enrich"].completion
+    assert alone.predicate == Predicate("true")

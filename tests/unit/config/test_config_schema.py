@@ -67,6 +67,9 @@ def test_the_examples_of_the_page_load_and_fit_the_schema(
     [
         "unknown key",
         "count of nothing",
+        "predicate with another key",
+        "confidence above all",
+        "quiet without a unit",
         "unknown rule",
         "name",
         "no effect",

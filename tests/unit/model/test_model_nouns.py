@@ -5,6 +5,7 @@ from enum import IntEnum
 import pytest
 
 from fanmesh.model import states
+from fanmesh.model.completion import CompletionRule, Until, UntilKind
 from fanmesh.model.coverage import Coverage, Degraded, Tally, cover, degraded
 from fanmesh.model.endings import at_exclusion, at_verdict, with_default
 from fanmesh.model.fault import Code, Fault, FaultKind
@@ -175,3 +176,10 @@ def test_an_outcome_is_a_success_or_a_fault() -> None:
 def test_times_are_whole_nanoseconds() -> None:
     """Rounded once, at the edge."""
     assert (ms(1.5), ms(0.1), seconds(1_500 * MS), SECOND) == (1_500_000, 100_000, 1.5, 1000 * MS)
+
+
+def test_which_rules_look_at_parts() -> None:
+    """Those that go by what has come; counts go by answers alone."""
+    looking = {UntilKind.PREDICATE, UntilKind.CONFIDENCE, UntilKind.QUIET}
+    for kind in UntilKind:
+        assert CompletionRule((Until(UntilKind.ALL), Until(kind, 1))).looks_at_parts is (kind in looking)
