@@ -6,7 +6,7 @@ expression in the same list as the misspelt worker. The result counts only if no
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from dispatcher.config import reserved
 from dispatcher.config.build_nodes import build_nodes, check_paths
@@ -30,7 +30,7 @@ from dispatcher.config.shape import (
     Rule,
 )
 from dispatcher.config.version import version
-from dispatcher.model.plan import Accepts, Catalogue, Plan, Route, Worker, accept_any, unfit
+from dispatcher.model.plan import Accepts, Catalogue, Node, Plan, Route, Worker, accept_any, unfit
 from fanmesh.model.completion import CompletionRule, Grace, Predicate, Until, UntilKind
 from fanmesh.model.gather import gather
 from fanmesh.model.merge import MergeSpec
@@ -96,7 +96,7 @@ def _predicate(plan: PlanShape, path: Path, parsed: Parsed) -> Predicate | None:
     return found[0] if found else None
 
 
-def _reported(plan: PlanShape, nodes: list[Node], path: Path, parsed: Parsed) -> None:
+def _reported(plan: PlanShape, nodes: Sequence[Node], path: Path, parsed: Parsed) -> None:
     """Warn of a confidence that nobody can report."""
     if all(node.worker.method is not None for node in nodes):
         for rule, where in until_places(plan, path):
