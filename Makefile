@@ -11,8 +11,9 @@ ENRICHMENT := sample_workers/enrichment/fanmesh.yaml
 
 # 100 % of these, branches included: they hold the rules, and none of them waits for anything.
 PURE := fanmesh/model/*,dispatcher/model/*,dispatcher/policies/*,aggregator/engine/*
-PURE := $(PURE),dispatcher/flow/account.py,dispatcher/flow/alarms.py,dispatcher/flow/prepare.py
-PURE := $(PURE),dispatcher/flow/route.py,dispatcher/flow/rows.py,dispatcher/flow/statuses.py
+PURE := $(PURE),dispatcher/flow/account.py,dispatcher/flow/alarms.py,dispatcher/flow/answers.py,dispatcher/flow/prepare.py
+PURE := $(PURE),dispatcher/flow/route.py,dispatcher/flow/rows.py,dispatcher/flow/schedule.py,dispatcher/flow/staging.py
+PURE := $(PURE),dispatcher/flow/statuses.py
 
 .PHONY: help setup demo serve test test-jaeger test-k8s tools unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from dispatcher.assembly import MERGES, assemble
 from dispatcher.config import Config, load_mapping
@@ -52,10 +53,36 @@ EVERYTHING: Final = {"in_flight": 4096, "endpoint_in_flight": 4096, "rate": {"pe
 """Limits that are asked and never reached."""
 
 
-def config(branches: int, policy: str = "none", *, limits: bool = False) -> Config:
-    """A plan `bench` of that many plain branches of one worker with that policy."""
-    names = [f"b{number}" for number in range(branches)]
-    plan = {"budget": {"latency": "1500ms"}, "branches": {name: {"worker": "far"} for name in names}}
+def _chained(number: int) -> dict[str, Any]:
+    """Each branch is fed by the one before."""
+    return {"input": {"country": f"${{branches.b{number - 1}.output.country}}"}} if number else {}
+
+
+def _patient(number: int) -> dict[str, Any]:
+    """And has a `min_time` that all before it leave it."""
+    return {**_chained(number), "min_time": "5ms"}
+
+
+def _diamonds(number: int) -> dict[str, Any]:
+    """One feeds two, those feed one, and so on: 0 → 1, 2 → 3 → 4, 5 → 6."""
+    fed = [] if not number else [number - 2, number - 1] if number % 3 == 0 else [(number - 1) // 3 * 3]
+    return {"input": {f"b{other}": f"${{branches.b{other}.output.country}}" for other in fed}} if fed else {}
+
+
+SHAPES: Final[dict[str, Callable[[int], dict[str, Any]]]] = {
+    "flat": lambda _: {},
+    "chain": _chained,
+    "chain with min_time": _patient,
+    "diamonds": _diamonds,
+}
+"""What the n-th branch reads of those before it."""
+
+
+def config(branches: int, policy: str = "none", *, limits: bool = False, shape: str = "flat") -> Config:
+    """A plan `bench` of that many branches of one worker with that policy."""
+    reads = SHAPES[shape]
+    named = {f"b{number}": {"worker": "far", **reads(number)} for number in range(branches)}
+    plan = {"budget": {"latency": "1500ms"}, "branches": named}
     worker = {"target": "127.0.0.1:1", "effect": "read", "policy": policy}
     workers = {"far": {**worker, "limit": EVERYTHING} if limits else worker}
     return load_mapping({"version": 1, "workers": workers, "plans": {"bench": plan}}, MERGES)
@@ -64,7 +91,9 @@ def config(branches: int, policy: str = "none", *, limits: bool = False) -> Conf
 class Bench:
     """An engine and a request to give it, again and again. To be made while the loop runs."""
 
-    def __init__(self, branches: int, policy: str = "none", *, endpoints: int = 1, limits: bool = False) -> None:
+    def __init__(
+        self, branches: int, policy: str = "none", *, endpoints: int = 1, limits: bool = False, shape: str = "flat"
+    ) -> None:
         self._clock = LoopClock(asyncio.get_running_loop())
         there = tuple(
             GrpcEndpoint(Instant(1 + i), self._clock, Limits())  # type: ignore[arg-type]  # as much of a channel as is called
@@ -77,7 +106,7 @@ class Bench:
             observer=combine(measures, Spans(OFF, self._clock.now), Journal(logger("bench"))),
             reaper=TaskReaper(),
         )
-        self._catalogue = config(branches, policy, limits=limits).catalogue
+        self._catalogue = config(branches, policy, limits=limits, shape=shape).catalogue
         self._input = payload_pb2.Payload(json=INPUT)
 
     async def request(self) -> Reply:

@@ -37,6 +37,11 @@ class Ledger:
         self.ended = [0] * len(runs)
         self.verdict: Verdict | None = None
 
+    @property
+    def now(self) -> int:
+        """The clock's time of the last entry."""
+        return self._arrived + self.at
+
     def log(self, at: int, what: Happening) -> asyncio.Future[None] | None:
         """Enter something. It may complete the request at once. The future, if any, is for who could send too much."""
         self.seq += 1

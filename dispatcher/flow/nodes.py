@@ -148,9 +148,9 @@ class Nodes:
 
     def _spawn(self, run: BranchRun) -> None:
         """Let a node run: as one branch, or as one for each item of its list."""
-        ledger, graph, each = self._ledger, self._plan.graph, run.node.each
-        if graph is not None and (tail := graph.tail(run.index, ledger.ended)):
-            run.deadline -= tail  # those that wait for it need that much
+        ledger, each = self._ledger, run.node.each
+        if self._staging is not None and (tail := self._staging.tail(run.index)):
+            run.deadline = max(run.deadline - tail, ledger.now)  # those that wait for it need that much
         if each is None:
             self._launch(run)
             return
@@ -167,7 +167,8 @@ class Nodes:
             self.ended(run)
 
     def _launch(self, run: BranchRun) -> None:
-        """Start a branch's task."""
+        """Start a branch's task: its turn has come."""
+        run.ready_at = self._ledger.now
         sink: BranchSink | NoSink = NO_SINK
         if run.node.worker.streams:
             sink = self.sinks[run.index] = BranchSink(run, self._engine.accumulator(), self._heard.part, self._heard.wanted)

@@ -23,7 +23,7 @@ R = BranchReason
 class Staging:
     """Of one request. `runs` are its nodes, `sinks` what has been streamed; both are read and never changed."""
 
-    __slots__ = ("_answers", "_asked", "_engine", "_graph", "_runs", "_schedule", "_sinks", "_views")
+    __slots__ = ("_answers", "_asked", "_early", "_engine", "_graph", "_runs", "_schedule", "_sinks", "_views")
 
     def __init__(self, graph: Graph, runs: Sequence[BranchRun], sinks: Mapping[int, BranchSink], engine: Engine) -> None:
         self._graph = graph
@@ -32,6 +32,7 @@ class Staging:
         self._engine = engine
         self._schedule = Schedule(graph)
         self._asked: dict[int, bool] = {}  # and whether it held
+        self._early: list[int] = []  # not 0 at those that ended while they still waited; empty if none did
         self._answers: dict[int, Answer | None] = {}
         self._views: dict[int, View] = {}
 
@@ -54,6 +55,9 @@ class Staging:
             reason = wanted(run, self._engine)
             self._asked[node] = reason is R.NONE
             if reason is not R.NONE:
+                if step.turn is Turn.ASK:
+                    self._early = self._early or [0] * len(self._runs)
+                    self._early[node] = 1
                 return reason
         if step.turn is Turn.ASK or not self._asked[node]:
             return None
@@ -63,6 +67,13 @@ class Staging:
             return R.UPSTREAM_MISSING
         self._show(run, (*graph.asks[node], *graph.feeds[node]))
         return mapped(run, self._engine)
+
+    def tail(self, node: int) -> int:
+        """The time in ns that must be left when `node`, which starts now, ends.
+
+        Whoever waits for it has not ended, unless by an `if` that was asked early: without one nothing has to be counted again.
+        """
+        return self._graph.tail(node, self._early) if self._early else self._graph.tails[node]
 
     def _misses(self, run: BranchRun, answer: Answer | None) -> bool:
         """Whether an answer is none to the node: a write takes no part of one, unless the plan says so."""

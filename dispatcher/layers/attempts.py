@@ -13,6 +13,7 @@ from typing import Final
 from dispatcher.layers.flight import Track, leave, one
 from dispatcher.layers.race import Race
 from dispatcher.layers.types import Attempt, BranchCall, BranchRun, Sink
+from dispatcher.model.deadlines import MIN_ATTEMPT
 from dispatcher.policies.attempts import no_time
 from fanmesh.model.fault import Fault
 from fanmesh.model.outcome import Outcome
@@ -32,7 +33,7 @@ def attempts(track: Track) -> BranchCall:
 
     async def branch(run: BranchRun, sink: Sink) -> Outcome:
         at = track.now()
-        if run.deadline - at < run.node.least:
+        if run.deadline - at < run.node.least and not _in_time(run, at):
             return no_time(run.node.least)
         worker = run.node.worker
         policy = worker.policy
@@ -47,6 +48,15 @@ def attempts(track: Track) -> BranchCall:
         return await Race(track, run, sink, asyncio.current_task()).land(attempt, outcome)
 
     return branch
+
+
+def _in_time(run: BranchRun, at: int) -> bool:
+    """Whether a first attempt is worth it although less than its `min_time` is left now.
+
+    Branches before it leave it exactly that much. So it is counted from when its turn came, or else the time that a timer was
+    late, or the loop needed to get here, would make every such node come too late. Waiting for a place counts.
+    """
+    return run.deadline - at >= MIN_ATTEMPT and run.deadline - run.ready_at - run.queued >= run.node.least
 
 
 async def _watched(track: Track, run: BranchRun, sink: Sink, attempt: Attempt) -> Outcome:

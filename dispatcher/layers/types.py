@@ -62,10 +62,10 @@ class BranchRun:
     (flow's alarm, or the observe layer from the outcome) sets them before anybody else looks. `own_timer`: the deadline is the
     branch's own timeout, not the request's. `sent` is to be called with the run and the time when the first attempt leaves.
     `alarm` asks flow, which owns all timers, to call `woken` at a time; the newest wish replaces (`wake_at`). `queued`: ns that
-    it waited for a place. `branches`: those that its expressions read. `deciding`: the attempt whose outcome is the branch's.
-    `trace` belongs to the observer. `item`: it is a leaf of `parent`, for the item at this position of a list; `items`: (key,
-    item) of those that a node is called for, once they are known. `stand_in`: asked by flow at the branch's hard timeout,
-    whether something is given in the place of its answer.
+    it waited for a place. `ready_at`: when its turn came, for all that it waits for. `branches`: those that its expressions
+    read. `deciding`: the attempt whose outcome is the branch's. `trace` belongs to the observer. `item`: it is a leaf of
+    `parent`, for the item at this position of a list; `items`: (key, item) of those that a node is called for, once they are
+    known. `stand_in`: asked by flow at the branch's hard timeout, whether something is given in the place of its answer.
     """
 
     __slots__ = (
@@ -88,6 +88,7 @@ class BranchRun:
         "parent",
         "plan",
         "queued",
+        "ready_at",
         "reason",
         "request",
         "sent",
@@ -133,6 +134,7 @@ class BranchRun:
         self.wake_at = -1
         self.woken: Callable[[], None] | None = None
         self.queued = 0
+        self.ready_at = request.arrived
         self.deciding: Attempt | None = None
         self.stand_in: Callable[[], Outcome | None] | None = None
         self.notes: list[Note] = NOTHING_NOTED

@@ -67,7 +67,7 @@ Decision: TypeAlias = Launch | Wait | Finish
 class Attempts:
     """The attempts of one branch. `deadline` in the clock's ns; `hedge_after` ns from a launch to the hedge, None = no hedge.
 
-    `least`: the ns that must be left for an attempt to be worth it.
+    `least`: the ns that must be left for a further attempt to be worth it.
 
     `flying`: numbers of the attempts that have been launched, have not ended and may still win. `why`: why the last further
     attempt was not made, and `missed` its kind. `hedge_due`: when the next hedge is, None = there is none to come. The first
@@ -226,8 +226,11 @@ class Attempts:
         return self.last
 
     def _in_time(self, kind: AttemptKind, now: int) -> bool:
-        """Whether there is time for an attempt now; if not, none is made. It was planned in time, but timers may be late."""
-        if self.deadline - now >= self._least:
+        """Whether there is time for an attempt now; if not, none is made. It was planned in time, but timers may be late.
+
+        For the first one that has been asked when the branch's turn came: only what is too little for any attempt counts here.
+        """
+        if self.deadline - now >= (MIN_ATTEMPT if kind is AttemptKind.FIRST else self._least):
             return True
         self.denied(kind, Denied.NO_TIME)
         return False

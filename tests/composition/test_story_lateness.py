@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from dispatcher.assembly import assemble
 from dispatcher.flow.ports import AggregationSession, Deliver
 from dispatcher.layers.types import BranchRun
@@ -289,3 +291,22 @@ def test_the_caller_goes_between_verdict_and_result() -> None:
         assert (report.completed_by, refusal.code, report.coverage.succeeded) == (C.ALL, Code.CANCELLED, 1)
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize(("length", "b"), [(8, R.NONE), (100, R.NONE), (399, R.NOT_STARTED_NO_TIME)])
+def test_a_late_end_of_what_a_node_waits_for(length: int, b: BranchReason) -> None:
+    """What is cut to leave others their min_time leaves it as of then: 400 ms, however late the timer; but not below 5 ms."""
+    config = plan({"a": {}, "b": {"if": "!branches.a.ok", "min_time": "400ms"}, "c": {}})
+    c = stalls(ends(3), at=ms(574), length=ms(1 + length))
+    r = dispatched(config, {"a": hangs(), "b": ends(2), "c": c})
+    assert (r.report["a"].reason, r.report["a"].elapsed) == (R.HARD_TIMEOUT, ms(575))
+    assert r.report["b"].reason is b
+
+
+def test_waiting_for_a_place_takes_from_the_time_that_was_left() -> None:
+    """Of the 400 ms that a left it b waits 50 for the worker's one place: what remains is not worth it."""
+    branches = {"a": {}, "b": {"if": "!branches.a.ok", "min_time": "400ms"}, "c": {"worker": "b"}}
+    config = plan(branches, workers={"b": {"limit": {"in_flight": 1, "queue": 2}}})
+    r = dispatched(config, {"a": hangs(), "b": ends(2, after=ms(625))})
+    assert (r.report["c"].reason, r.report["b"].reason) == (R.NONE, R.NOT_STARTED_NO_TIME)
+    assert r.elapsed == ms(625)

@@ -82,15 +82,21 @@ def load() -> list[Case]:
     cases = []
     for path in sorted(CASES.glob("*.yaml")):
         for raw in YAML(typ="safe").load(path):
-            branches = raw.pop("branches")
             plan = raw.pop("plan", {})
             plan.setdefault("budget", {"latency": LATENCY})
             plan.setdefault("merge_reserve", RESERVE)
-            scripts = {name: branch.pop("does", {"hangs": True}) for name, branch in branches.items()}
-            plan["branches"] = branches
+            plan |= {way: raw.pop(way) for way in ("branches", "stages", "cascade") if way in raw}
+            scripts = {name: branch.pop("does", {"hangs": True}) for name, branch in branches_of(plan)}
             raw["drivers"] = tuple(raw.pop("drivers", DRIVERS))
             cases.append(Case(f"{path.stem}_{raw.pop('name')}", plan=plan, scripts=scripts, data=raw.pop("input", None), **raw))
     return cases
+
+
+def branches_of(plan: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The branches of a plan by name, however they are written."""
+    stages = [plan["branches"]] if "branches" in plan else plan.get("stages", [])
+    steps = [(step["branch"], step) for step in plan.get("cascade", [])]
+    return [*((name, branch) for stage in stages for name, branch in stage.items()), *steps]
 
 
 def configuration(cases: list[Case], tick: int, workers: dict[str, str], **server: Any) -> Config:
@@ -101,7 +107,12 @@ def configuration(cases: list[Case], tick: int, workers: dict[str, str], **serve
             "default_policy": "none",
             "attributes": ["script", "go", "n"],
             "workers": {
-                name: {"target": target, "effect": "read", "attributes": ["script"], "stream": name == "parts"}
+                name: {
+                    "target": target,
+                    "effect": "write" if name == "writes" else "read",
+                    "attributes": ["script"],
+                    "stream": name == "parts",
+                }
                 for name, target in workers.items()
             },
             "plans": {case.name: _plan(case, tick) for case in cases},
@@ -111,20 +122,19 @@ def configuration(cases: list[Case], tick: int, workers: dict[str, str], **serve
     )
 
 
-WORKERS = ("once", "parts", "rubbish", "dead")
+WORKERS = ("once", "parts", "writes", "rubbish", "dead")
 
 
 def _plan(case: Case, tick: int) -> dict[str, Any]:
     plan: dict[str, Any] = _timed(case.plan, tick)
-    for name, branch in plan["branches"].items():
+    for name, branch in branches_of(plan):
         branch["worker"] = worker_of(case.scripts[name])
     return plan
 
 
 def worker_of(script: dict[str, Any]) -> str:
     """The kind of worker that can do it."""
-    kinds = {"parts": "parts", "rubbish": "rubbish", "dead": "dead"}
-    return next((worker for word, worker in kinds.items() if word in script), "once")
+    return next((worker for worker in ("parts", "rubbish", "dead", "writes") if worker in script), "once")
 
 
 def _timed(part: Any, tick: int) -> Any:

@@ -17,17 +17,17 @@ from dispatcher.app import Dispatcher
 from dispatcher.config import Config
 from dispatcher.flow.prepare import start_event
 from dispatcher.layers.types import Attempt, Sink
-from dispatcher.model.deadlines import Deadlines, divide
+from dispatcher.model.deadlines import divide
 from dispatcher.model.plan import Node, Plan
 from dispatcher.model.reading import Reading, Unreadable
 from dispatcher.model.request import Refusal, Request
 from dispatcher.settings import Settings
 from fanmesh import client_codec as codec
 from fanmesh.expr import evaluator
-from fanmesh.model.events import Alarm, Change, Effect, End, Event, Happening, PartArrived, Result, Verdict
+from fanmesh.model.events import Alarm, Effect, Event, Result, Verdict
 from fanmesh.model.fault import Code
 from fanmesh.model.outcome import Outcome
-from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind
+from fanmesh.model.states import AlarmKind, BranchReason, BranchState, IfMissing
 from fanmesh.model.times import MS, seconds
 from fanmesh.model.values import Value
 from fanmesh.payload import Box, to_value
@@ -40,6 +40,7 @@ from fanmesh.v1.dispatcher_pb2 import DispatchResponse
 from fanmesh.workers import serve
 from tests.conformance.casebook import WORKERS, Case, Seen, configuration, fate, ns, seen_in
 from tests.conformance.scripted import lab_script, plain_ending, real_workers, rubbish, sure_by
+from tests.kit.naive import Course, Naive
 from tests.kit.waiting import until
 
 R, S = BranchReason, BranchState
@@ -56,20 +57,22 @@ NOBODY = 1
 
 
 def pure(case: Case, config: Config) -> Seen:
-    """Write the log that the case's workers make, and fold it."""
+    """Write the log that the case's workers make, staged by a scheduler of its own, and fold it."""
     tick = VIRTUAL_TICK
     plan = config.catalogue.plans[case.name]
     request = Request(
         "r", plan.name, Box.of(case.data), 0, case.attributes, ns(case.timeout, tick), tightening=case.tightening(tick)
     )
     deadlines = divide(request.remaining, plan.latency, plan.merge_reserve, request.tightening.latency)
-    timeline: list[tuple[int, Happening]] = [(0, change) for change in _exclusions(plan, request)]
-    excluded = {change.branch for _, change in timeline if isinstance(change, Change)}
-    wanted = [node for node in plan.nodes if node.id not in excluded]
-    timeline += [(0, Change(node.id, ChangeKind.STARTED)) for node in wanted]
-    for node in wanted:
-        timeline += _happenings(case, plan, node, request, deadlines)
-    timeline.sort(key=lambda entry: entry[0])  # stable: at one instant in plan order, parts before their end
+    naive = Naive(
+        plan.nodes,
+        request.input,
+        request.attributes,
+        deadlines.stop,
+        lambda node, reading: _course(case, plan, node, reading),
+        request.tightening.required | {node.id for node in plan.nodes if node.required or node.if_missing is IfMissing.FAIL},
+    )
+    timeline = naive.tell()  # at one instant in the order of their sends, which at first is the plan's
     fold, effects = Fold(evaluator), list[Effect]()
     log = [(0, start_event(plan, request, deadlines)), *timeline, (deadlines.stop, Alarm(AlarmKind.STOP))]
     for seq, (at, what) in enumerate(log, 1):
@@ -91,50 +94,30 @@ def pure(case: Case, config: Config) -> Seen:
     )
 
 
-def _exclusions(plan: Plan, request: Request) -> list[Change]:
-    found = []
-    for node in plan.nodes:
-        holds = True if node.condition is None else node.condition(Reading(request.input, request.attributes))
-        if isinstance(holds, Unreadable):
-            found.append(Change(node.id, ChangeKind.EXCLUDED, R.CONDITION_ERROR))
-        elif not holds:
-            found.append(Change(node.id, ChangeKind.EXCLUDED, R.CONDITION))
-    return found
-
-
-def _happenings(case: Case, plan: Plan, node: Node, request: Request, deadlines: Deadlines) -> list[tuple[int, Happening]]:
-    """What one branch's worker does, as entries of the log, cut by the branch's own timeout."""
-    plain = plain_ending(case.scripts[node.id], VIRTUAL_TICK)
-    entries: list[tuple[int, Happening]] = []
-    whole, end = Accumulator(), plain
+def _course(case: Case, plan: Plan, node: Node, reading: Reading) -> Course:
+    """What one branch's worker does, as the plan takes it."""
+    script = case.scripts[node.id]
+    sent = reading.input if node.input is None else node.input(reading)
+    plain = plain_ending(script, VIRTUAL_TICK, None if isinstance(sent, Unreadable) else sent)
+    whole, end, parts, replace = Accumulator(), plain, list[tuple[int, Value]](), script.get("replace", False)
     for seq, (at, part) in enumerate(plain.parts):
         try:
-            whole.add(0, seq, replace=case.scripts[node.id].get("replace", False), value=part)
+            whole.add(0, seq, replace=replace, value=part)
         except PartError:
             end = plain._replace(at=at, state=S.FAILED, reason=R.INVALID_RESPONSE)
             break
-        if not node.whole_only:
-            sure = sure_by(case.scripts[node.id], seq + 1)
-            entries.append((at, PartArrived(node.id, 0, seq, case.scripts[node.id].get("replace", False), part, sure)))
-    streamed = bool(plain.parts) and not node.whole_only
+        parts.append((at, part))
     value = whole.value() if plain.parts else end.value
-    if end.state is S.SUCCEEDED and node.output is not None:
-        mapped = node.output(Reading(request.input, request.attributes, value))
-        if isinstance(mapped, Unreadable):
+    if end.state is S.SUCCEEDED:
+        mapping = Reading(Box.of(case.data), case.attributes, value, reading.branches)
+        mapped = value if node.output is None else node.output(mapping)
+        if isinstance(mapped, Unreadable) or plan.accepts(node.id, mapped) is not None:
             end = end._replace(state=S.FAILED, reason=R.INVALID_RESPONSE)
         else:
             value = mapped
-    if end.state is S.SUCCEEDED and plan.accepts(node.id, value) is not None:
-        end = end._replace(state=S.FAILED, reason=R.INVALID_RESPONSE)
-    cut = node.timeout if node.timeout is not None and node.timeout < deadlines.stop else None
-    if cut is not None and (end.at is None or end.at > cut):
-        entries = [entry for entry in entries if entry[0] <= cut]
-        return [*entries, (cut, End(node.id, 0, S.TIMED_OUT, R.HARD_TIMEOUT))]
-    if end.at is None:
-        return entries
-    kept = streamed and (end.state is S.SUCCEEDED or end.reason is R.STREAM_BROKEN)
-    answer = value if end.state is S.SUCCEEDED and not streamed else None
-    return [*entries, (end.at, End(node.id, 0, end.state, end.reason, answer, kept, end.sure))]
+    told = () if node.whole_only else tuple(parts)
+    sures = tuple(sure_by(script, seq + 1) for seq in range(len(told)))
+    return Course(end.at, end.state, end.reason, value, end.sure, told, replace, sures)
 
 
 # ---------------------------------------------------------------- (b) the whole stack on virtual time
@@ -192,7 +175,7 @@ class Stage:
         liar = self._transport.server("127.0.0.1:0", rubbish(REAL_TICK))
         await liar.start()
         self._servers = [workers, liar]
-        ports = {"once": workers.port, "parts": workers.port, "rubbish": liar.port, "dead": NOBODY}
+        ports = {**dict.fromkeys(("once", "parts", "writes"), workers.port), "rubbish": liar.port, "dead": NOBODY}
         targets = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
         config = configuration(list(self._cases.values()), REAL_TICK, targets, aggregator=aggregator, drain="1s")
         settings = Settings(listen="127.0.0.1:0", ready_within=1.0, ack_limit=False)

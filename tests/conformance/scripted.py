@@ -2,6 +2,8 @@
 
 {after: 1, ends: VALUE}              answers      {after: 1, fails: CODE}      fails
 {after: 1, ends: VALUE, sure: 0.5}   answers and reports its confidence
+{after: 1, echoes: true}             answers what it was sent
+{…, writes: true}                    the same by a worker whose calls change something
 {after: 1, rubbish: true}            cannot be read   {after: 1, oversize: true}   is over the limit
 {hangs: true}  {dead: true}          never answers; nobody listens
 {every: 1, parts: [VALUE, …], replace: true, then: {fails: CODE} | {hangs: true} | {oversize: true}}
@@ -44,8 +46,8 @@ class Plain(NamedTuple):
     sure: float | None = None
 
 
-def plain_ending(doing: Doing, tick: int) -> Plain:
-    """The script as entries of a log."""
+def plain_ending(doing: Doing, tick: int, sent: Value = None) -> Plain:
+    """The script as entries of a log; `sent`: the branch's input."""
     if "parts" in doing:
         every = doing["every"] * tick
         parts = tuple((every * (i + 1), part) for i, part in enumerate(doing["parts"]))
@@ -58,6 +60,8 @@ def plain_ending(doing: Doing, tick: int) -> Plain:
     match doing:
         case {"ends": value}:
             return Plain(at, S.SUCCEEDED, R.NONE, value, sure=doing.get("sure"))
+        case {"echoes": True}:
+            return Plain(at, S.SUCCEEDED, R.NONE, sent, sure=doing.get("sure"))
         case {"hangs": True}:
             return Plain(None, S.SUCCEEDED, R.NONE)
         case {"rubbish": True}:
@@ -77,10 +81,12 @@ def sure_by(doing: Doing, parts: int) -> float | None:
 def lab_script(doing: Doing, tick: int) -> Script:
     """The script for the Lab."""
 
-    async def last(doing: Doing, sent: int) -> Outcome:
+    async def last(doing: Doing, sent: int, given: Value) -> Outcome:
         match doing:
             case {"ends": value}:
                 return Success(value, doing.get("sure"))
+            case {"echoes": True}:
+                return Success(given, doing.get("sure"))
             case {"hangs": True}:
                 await asyncio.get_running_loop().create_future()
             case {"rubbish": True}:
@@ -93,24 +99,24 @@ def lab_script(doing: Doing, tick: int) -> Script:
                 return Fault.unavailable("connection refused")
         raise AssertionError(f"no worker does {doing}")
 
-    async def play(_: Value, take: PartTaker) -> Outcome:
+    async def play(given: Value, take: PartTaker) -> Outcome:
         parts = doing.get("parts", ())
         for seq, part in enumerate(parts):
             await virtual_sleep(doing["every"] * tick)
             if (fault := await take(Part(part, doing.get("replace", False), seq, sure_by(doing, seq + 1)))) is not None:
                 return fault
         if "parts" in doing:
-            outcome = await last(doing.get("then", {"ends": None}), len(parts))
+            outcome = await last(doing.get("then", {"ends": None}), len(parts), given)
             if not isinstance(outcome, Success):
                 return outcome
             return outcome._replace(streamed=bool(parts), confidence=sure_by(doing, len(parts)))
         await virtual_sleep(doing.get("after", 0) * tick)
-        return await last(doing, 0)
+        return await last(doing, 0, given)
 
     return Script(play, json.dumps(doing))
 
 
-def real_workers(tick: int) -> tuple[Worker[Any], Worker[Any]]:
+def real_workers(tick: int) -> tuple[Worker[Any], ...]:
     """Workers that read what to do from the attribute `script`, by branch."""
 
     async def finish(doing: Doing) -> Any:
@@ -125,12 +131,19 @@ def real_workers(tick: int) -> tuple[Worker[Any], Worker[Any]]:
                 raise Fault.of(Code[code], "as told")
         raise AssertionError(f"no worker does {doing}")
 
-    @worker("once")
-    async def once(ctx: Context) -> Any:
+    async def answer(given: Any, ctx: Context) -> Any:
         doing = told(ctx.attributes["script"], ctx.branch)
         await pause(doing.get("after", 0), tick)
         ctx.report(confidence=doing.get("sure"))
-        return await finish(doing)
+        return given if "echoes" in doing else await finish(doing)
+
+    @worker("once")
+    async def once(given: Any, ctx: Context) -> Any:
+        return await answer(given, ctx)
+
+    @worker("writes")
+    async def writes(given: Any, ctx: Context) -> Any:
+        return await answer(given, ctx)
 
     @worker("parts")
     async def parts(ctx: Context) -> AsyncIterator[Any]:
@@ -142,7 +155,7 @@ def real_workers(tick: int) -> tuple[Worker[Any], Worker[Any]]:
         if "then" in doing:
             yield await finish(doing["then"])
 
-    return once, parts
+    return once, parts, writes
 
 
 def rubbish(tick: int) -> Routes:

@@ -13,16 +13,17 @@ from typing import Any
 
 from aggregator.engine.fold import Fold
 from dispatcher.model.deadlines import Deadlines, divide
-from dispatcher.model.plan import Plan
+from dispatcher.model.plan import Node, Plan
 from fanmesh.eventlog import decode_event, encode_event
 from fanmesh.expr import evaluator
 from fanmesh.model.events import Arm, Change, Effect, End, Event, Result, Start, Verdict
 from fanmesh.model.fault import Code
 from fanmesh.model.report import BranchReport, Report
 from fanmesh.model.states import BranchReason, BranchState, ChangeKind, CompletedBy, EmitMode, IfMissing
-from fanmesh.payload import encode
+from fanmesh.payload import Box, encode
 from fanmesh.testing import Lab, LabResult, VirtualClock, ms, run_virtual
 from fanmesh.testing.scripts import virtual_sleep
+from tests.kit.naive import Course, Naive
 from tests.kit.plans import Recorded, Recorder, Seen, caught, watched
 from tests.simulation.oracle import Oracle
 from tests.simulation.world import Actor, Call, World, make
@@ -35,6 +36,7 @@ LONGEST_LINGER = ms(5000)
 BITS = {
     "soft_timeout": {R.SOFT_TIMEOUT},
     "hard_timeout": {R.HARD_TIMEOUT, R.REQUEST_DEADLINE, R.NOT_STARTED_NO_TIME},
+    "missing_input": {R.UPSTREAM_MISSING},
     "error": {R.CONDITION_ERROR, R.WORKER_ERROR, R.STREAM_BROKEN, R.INVALID_RESPONSE, R.TOO_LARGE},
 }
 
@@ -224,6 +226,9 @@ def _check_log(plan: Plan, call: Call, record: Recorded, report: Report, deadlin
     ended = {e.what.branch: (e.at, e.what.state, e.what.reason) for e in record.log if isinstance(e.what, End)}
     assert [event.seq for event in record.log] == list(range(1, len(record.log) + 1))
     assert all(a.at <= b.at for a, b in zip(record.log, record.log[1:], strict=False))
+    if plan.graph is not None or any(node.min_time for node in plan.nodes):
+        _check_staged(plan, call, record, deadlines, over)
+        return
     for node in plan.nodes:
         if node.condition is not None:
             assert node.id in excluded or not over  # unless the request was over before it was looked at
@@ -240,6 +245,38 @@ def _check_log(plan: Plan, call: Call, record: Recorded, report: Report, deadlin
             assert ended[node.id] == natural
         elif natural is not None:
             assert natural[0] >= over
+
+
+def _check_staged(plan: Plan, call: Call, record: Recorded, deadlines: Deadlines, over: int) -> None:
+    """None is sent before what it waits for has ended; who starts, is left out or ends, and when: as a naive reading has it."""
+    edges = {node.id: node.edges for node in plan.nodes}
+    ended: dict[str, int] = {}
+    for event in record.log:
+        match event.what:
+            case Change(branch, ChangeKind.STARTED):
+                assert edges[branch].all() <= ended.keys()
+                assert branch not in ended
+            case Change(branch, ChangeKind.EXCLUDED) | End(branch=branch):
+                assert branch not in ended
+                ended[branch] = event.seq
+    must = {node.id for node in plan.nodes if node.required or node.if_missing is IfMissing.FAIL} | call.tightening.required
+    source = Box.of({"n": call.number})
+    naive = Naive(plan.nodes, source, {}, deadlines.stop, lambda node, _: _course(node, call), frozenset(must), ended)
+    told = [(at, what) for at, what in naive.tell() if isinstance(what, Change | End)]
+    expected = {(at, what.branch, what.kind if isinstance(what, Change) else what.state, what.reason) for at, what in told}
+    seen = {
+        (e.at, e.what.branch, e.what.kind if isinstance(e.what, Change) else e.what.state, e.what.reason)
+        for e in record.log
+        if isinstance(e.what, Change | End)
+    }
+    assert {entry for entry in expected if entry[0] < over} <= seen <= expected
+
+
+def _course(node: Node, call: Call) -> Course:
+    """An act as far as others read of it: whether it answers, and whether parts of it are kept; not what they say."""
+    act = call.acts[node.id]
+    kept = act.reason is R.STREAM_BROKEN and not node.whole_only
+    return Course(act.end, act.state, act.reason, parts=((0, None),) if kept else ())
 
 
 def row_end(row: BranchReport) -> int:

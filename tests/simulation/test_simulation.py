@@ -32,5 +32,5 @@ def test_it_happens_at_all() -> None:
     # who has gone gets no reply, and nothing asks for the end of all at the first failure yet
     assert set(rules) == set(CompletedBy) - {CompletedBy.BRANCH_FAILURE, CompletedBy.CALLER_GONE}
     R = BranchReason  # noqa: N806  (as everywhere)
-    not_yet = {R.ROLLOUT, R.BUDGET, R.BREAKER_OPEN, R.OVERLOAD, R.RATE_LIMIT, R.UPSTREAM_MISSING}
+    not_yet = {R.ROLLOUT, R.BUDGET, R.BREAKER_OPEN, R.OVERLOAD, R.RATE_LIMIT}
     assert set(reasons) == set(R) - not_yet - {R.CALLER_GONE}

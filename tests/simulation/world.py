@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aggregator.engine.merges import compile_merge
 from dispatcher.config.settings import Config, ServerConfig
 from dispatcher.layers.types import Attempt, Sink
+from dispatcher.model.graph import Edges
 from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Catalogue, Node, Plan, Worker
-from dispatcher.model.reading import Unreadable
+from dispatcher.model.reading import Reading, Unreadable
 from dispatcher.model.request import Tightening
 from fanmesh.model.completion import CompletionRule, Grace, Predicate, Until, UntilKind
 from fanmesh.model.fault import Code
@@ -25,6 +26,9 @@ R, S, K = BranchReason, BranchState, UntilKind
 
 UNARY, STREAMING = "once", "parts"
 MERGES = ("collect", "deep_merge", "overlay", "union", "concat", "first", "priority", "namespace")
+STAGED = 0.4
+"""How many of the plans have nodes that read each other."""
+
 MAPS, LISTS = ("deep_merge", "overlay"), ("union", "concat")
 
 
@@ -80,6 +84,8 @@ def make(seed: int) -> World:
     dice = random.Random(seed)  # noqa: S311  (a simulation)
     workers = {UNARY: Worker(UNARY), STREAMING: Worker(STREAMING, streams=True)}
     plans = {f"p{i}": _plan(dice, f"p{i}", workers) for i in range(dice.randint(1, 3))}
+    others = random.Random(-1 - seed)  # noqa: S311  (whoever waits for whom, plans and calls are the same)
+    plans = {name: staged(others, plan) if others.random() < STAGED else plan for name, plan in plans.items()}
     server = ServerConfig("127.0.0.1:0", None, "embedded", 0, Limits())
     config = Config(Catalogue(plans, workers), server, {})
     calls = [_call(dice, number, plans) for number in range(dice.randint(5, 20))]
@@ -131,6 +137,35 @@ def _node(dice: random.Random, name: str, workers: dict[str, Worker], merge: str
         condition=None if said is None else (lambda _: said),
         discard_broken=dice.random() < 0.3,
     )
+
+
+def staged(dice: random.Random, plan: Plan) -> Plan:
+    """The same plan with nodes that wait for some of the others, in an order that is not the plan's."""
+    order = dice.sample(plan.nodes, len(plan.nodes))
+    found = {}
+    for position, node in enumerate(order):
+        before = [other.id for other in order[:position]]
+        asks, feeds, after = (dice.sample(before, min(dice.choice([0, 0, 1, 2]), position)) for _ in range(3))
+        held = dice.choice(["", "", "", "ok", "ok", "failed"]) if asks else ""
+        found[node.id] = replace(
+            node,
+            edges=Edges(frozenset(asks), frozenset(feeds), frozenset(after[: dice.choice([0, 0, 2])])),
+            condition=_asking(asks, held) if held else node.condition,
+            input=_fed(feeds, readable=dice.random() < 0.95) if feeds else None,
+            min_time=dice.choice([0, 0, 0, ms(20), ms(100), ms(300)]),
+        )
+    return replace(plan, nodes=tuple(found[node.id] for node in plan.nodes))
+
+
+def _asking(asks: list[str], held: str) -> Any:
+    return lambda reading: all(reading.branches[name]["ok"] is (held == "ok") for name in asks)
+
+
+def _fed(feeds: list[str], *, readable: bool) -> Any:
+    def given(reading: Reading) -> Any:
+        return {name: reading.branches[name]["output"] for name in feeds} if readable else Unreadable("no such key: x")
+
+    return given
 
 
 def _until(dice: random.Random, nodes: int) -> Until:

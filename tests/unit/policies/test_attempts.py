@@ -191,6 +191,15 @@ def test_no_time_for_a_first_attempt() -> None:
 # ---------------------------------------------------------------------- how many
 
 
+def test_a_min_time_is_asked_of_further_attempts() -> None:
+    """Whether a first one is worth it has been asked when the branch's turn came; each further one needs all of it again."""
+    plan = Attempts(POLICY, 100 * MS, repeatable=True, least=50 * MS)
+    assert plan.decide(60 * MS) == Launch(FIRST)
+    plan.launched(FIRST, 60 * MS)
+    assert told(end(plan, 0, AGAIN, 61).decide(61 * MS)) == "0"
+    assert plan.why is D.NO_TIME
+
+
 def test_max_attempts_counts_the_first_one() -> None:
     """Three attempts: the third failure is the outcome."""
     plan = end(first(), 0, AGAIN, 0, 0.0)
