@@ -15,7 +15,7 @@ PURE := $(PURE),dispatcher/flow/account.py,dispatcher/flow/alarms.py,dispatcher/
 PURE := $(PURE),dispatcher/flow/route.py,dispatcher/flow/rows.py,dispatcher/flow/schedule.py,dispatcher/flow/staging.py
 PURE := $(PURE),dispatcher/flow/statuses.py
 
-.PHONY: help setup demo serve test test-jaeger test-k8s tools unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
+.PHONY: help setup demo serve evaluate test test-jaeger test-k8s tools unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ demo: .venv/.demo ## Real processes, real data: show each claim, and check it
 
 serve: .venv/.demo ## The enrichment workers and a dispatcher on this machine, reloaded on save (^C ends them)
 	@$(BIN)/fanmesh dev $(ENRICHMENT)
+
+evaluate: .venv/.demo ## Three search engines and their fusion on 1,594 questions: is fusing worth it? (a minute or two)
+	@$(BIN)/python -m sample_workers.search.evaluate
 
 # ---------------------------------------------------------------- tests
 

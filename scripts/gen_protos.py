@@ -16,16 +16,24 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATOR = "1.78.2"  # of grpcio-tools: the lowest supported grpcio, see docs/decisions/0001
+STRANGERS = ("sample_workers/thesaurus/thesaurus.proto",)  # of services that have nothing to do with Fanmesh
 
 
 def generate(target: Path) -> list[Path]:
-    """Write the stubs of every file in protos/fanmesh below `target` and return their paths relative to it."""
+    """Write the stubs of every file in protos/fanmesh, and of STRANGERS, below `target`; their paths relative to it."""
     protos = sorted(str(p.relative_to(ROOT / "protos")) for p in (ROOT / "protos" / "fanmesh").rglob("*.proto"))
+    written = _compile(target, ROOT / "protos", protos, "fanmesh")
+    for file in STRANGERS:
+        written += _compile(target, ROOT, [file], str(Path(file).parent))
+    return written
+
+
+def _compile(target: Path, root: Path, protos: list[str], folder: str) -> list[Path]:
     bundled = str(resources.files("grpc_tools") / "_proto")
     outs = [f"--{kind}_out={target}" for kind in ("python", "pyi", "grpc_python")]
-    if protoc.main(["protoc", f"-I{ROOT / 'protos'}", f"-I{bundled}", *outs, *protos]) != 0:
+    if protoc.main(["protoc", f"-I{root}", f"-I{bundled}", *outs, *protos]) != 0:
         sys.exit("protoc failed")
-    return sorted(p.relative_to(target) for p in (target / "fanmesh").rglob("*_pb2*.py*") if "__pycache__" not in p.parts)
+    return sorted(p.relative_to(target) for p in (target / folder).rglob("*_pb2*.py*") if "__pycache__" not in p.parts)
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from sample_workers.search import running
+
 PACKAGE: Final = "sample_workers.enrichment"
 BRANCHES: Final = ("phone", "tax_id", "place", "ip", "email", "holiday", "rates")
 """Of the plan `enrich_contact`, in its order."""
@@ -73,9 +75,24 @@ BREAKABLE: Final = REPLICAS[:2]
 """Where BROKEN is called; all others are called at all three."""
 
 
+ENGINES: Final = {"fts5": "uniform(20ms,30ms)", "tantivy": "uniform(90ms,110ms)", "bm25s": "uniform(160ms,180ms)"}
+SHARDS: Final = {"shard_1": "uniform(100ms,120ms)", "shard_2": "uniform(120ms,140ms)", "shard_3": "uniform(140ms,160ms)"}
+SEARCHING: Final = {**ENGINES, **SHARDS}
+"""Workers of the search scenario, each a process of its own, and how long they take here: alone they are done in 2 ms."""
+
+STRANGER: Final = "thesaurus"
+"""A process that is no worker of Fanmesh."""
+STRANGE: Final = "sample_workers.thesaurus.service"
+
+
 def replicated(worker: str) -> tuple[str, ...]:
     """The processes at which a replicated worker is called."""
     return BREAKABLE if worker == BROKEN else REPLICAS
+
+
+def searching(worker: str, seed: int) -> list[str]:
+    """The command line of a search engine or a shard."""
+    return running.line(worker, f"delay={SEARCHING[worker]}", seed)
 
 
 def healthy(process: str) -> list[str]:

@@ -98,6 +98,10 @@ def _announce(world: World, stage: Stage, took: int) -> None:
         f"in {len(cast.HEALTHY)} processes, {ill} that misbehave in {len(cast.ILL)}, {len(cast.REPLICAS)} replicas of tax_id"
     )
     stage.line(f"{len(cast.BRANCHES)} workers (ip ×2) {where}", Tone.QUIET)
+    stage.line(
+        f"{len(cast.ENGINES)} search engines, {len(cast.SHARDS)} shards, and a service of somebody else's, a process each",
+        Tone.QUIET,
+    )
 
 
 async def perform(stage: Stage, world: World, number: int) -> None:

@@ -1,6 +1,6 @@
-"""The demo's configuration: the scenario's own file with the addresses of this run, and a variant of its plan for each claim.
+"""The demo's configuration: the scenarios' own files with the addresses of this run, and a variant of a plan for each claim.
 
-Derived and not written a second time: what the demo shows is what `sample_workers/enrichment/fanmesh.yaml` does.
+Derived and not written a second time: what the demo shows is what the scenarios' own files do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 
-from sample_workers.demo.cast import BROKEN, DOOMED, FAILING, HANGING, HEDGED, LYING, PACKAGE, ROLLING, SLOW, UNHEDGED
+from sample_workers.demo.cast import BROKEN, DOOMED, FAILING, HANGING, HEDGED, LYING, PACKAGE, ROLLING, SHARDS, SLOW, UNHEDGED
+
+BESIDE: Final = ("sample_workers.search", "sample_workers.thesaurus")
+"""Scenarios whose plans are served beside those of PACKAGE."""
 
 BASE: Final = "enrich_contact"
 HANGS: Final = "contact_ip_hangs"
@@ -23,6 +26,10 @@ PACED: Final = "contact_slow"
 LATE: Final = "contact_late"
 BREAKS: Final = "pair_tax_id_broken"
 RETRIES: Final = "pair_tax_id_retried"
+FEDERATED: Final = "federated"
+COMPARED: Final = "compare"
+SHARDED: Final = "sharded"
+WIDENED: Final = "federated_with_names"
 ROLLS: Final = "pair_tax_id_rolls"
 WAITS: Final = "tax_id_unhedged"
 HEDGES: Final = "tax_id_hedged"
@@ -41,7 +48,7 @@ POLICIES: Final = {
 }
 """No breaker where a claim is about the retry budget alone. `min` lies between a usual call and a straggler."""
 
-POLICY: Final = {UNHEDGED: "none", HEDGED: "impatient", FAILING: "stubborn"}
+POLICY: Final = {UNHEDGED: "none", HEDGED: "impatient", FAILING: "stubborn", **dict.fromkeys(SHARDS, "stubborn")}
 """Workers that have another policy than the default one, `standard`."""
 
 OVERLOAD: Final = {"lag": {"hedges": None, "optional": None, "reject": None}}
@@ -55,8 +62,10 @@ def configuration(addresses: Addresses, aggregator: str = "embedded") -> str:
     yaml = YAML()
     yaml.width = 120
     document: Any = yaml.load((files(PACKAGE) / "fanmesh.yaml").read_text("utf-8"))
+    others: list[Any] = [yaml.load((files(package) / "fanmesh.yaml").read_text("utf-8")) for package in BESIDE]
+    known = {name: keys for other in others for name, keys in other["workers"].items()}
     document["policies"] = copy.deepcopy(POLICIES)
-    document["workers"] = {name: _worker(name, list(where)) for name, where in addresses.items()}
+    document["workers"] = {name: _worker(name, list(where), known.get(name, {})) for name, where in addresses.items()}
     plans = document["plans"]
     base = plans[BASE]
     plans[HANGS] = variant(base, {"ip": HANGING})
@@ -71,6 +80,9 @@ def configuration(addresses: Addresses, aggregator: str = "embedded") -> str:
     plans[HEDGES] = _alone(HEDGED)
     plans[STAGED] = _staged()
     plans[ESCALATES] = {"cascade": [{"branch": "phone", "stop_if": f"confidence >= {ENOUGH}"}, {"branch": "place"}]}
+    for name, plan in (plan for other in others for plan in other["plans"].items()):
+        if name in (FEDERATED, COMPARED, SHARDED, WIDENED):
+            plans[name] = variant(plan, {}, patient=True)
     document["server"] = {"listen": "127.0.0.1:0", "metrics": None, "aggregator": aggregator, "drain": "2s"}
     document["server"]["overload"] = copy.deepcopy(OVERLOAD)
     del document["dev"]
@@ -110,7 +122,8 @@ def _staged() -> dict[str, Any]:
     return {"budget": {"latency": "1500ms"}, "branches": branches}
 
 
-def _worker(name: str, addresses: list[str]) -> dict[str, Any]:
+def _worker(name: str, addresses: list[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    foreign = {key: known[key] for key in ("method", "reflection") if key in known}
     where = {"target": addresses[0]} if len(addresses) == 1 else {"endpoints": addresses}
     policy = {"policy": POLICY[name]} if name in POLICY else {}
-    return {**where, "effect": "read", **policy}
+    return {**where, "effect": "read", **policy, **foreign}

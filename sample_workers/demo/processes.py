@@ -1,8 +1,8 @@
 """The processes of the demo: started, killed on purpose, and gone at the end whatever happened.
 
-They are children of the public command line, each tied to this process by a pipe: they end when it does, even if it is killed
-and can end nothing itself. Each has a session of its own, so that Ctrl-C in the terminal reaches only the demo, which then ends
-them in order.
+They are children of the public command line, but for one that knows nothing of Fanmesh, each tied to this process by a pipe:
+they end when it does, even if it is killed and can end nothing itself. Each has a session of its own, so that Ctrl-C in the
+terminal reaches only the demo, which then ends them in order.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from fanmesh.runtime import environ
 
+FANMESH: Final = "fanmesh.cli"
 STARTS_WITHIN: Final = 40.0
 """Seconds until a process must have said where it listens; a machine that is busy with other things takes ten."""
 GRACE: Final = 3.0
@@ -30,12 +31,23 @@ class NotStarted(Exception):  # noqa: N818  (what happened to it)
 
 
 class Process:
-    """One `fanmesh VERB …`. `label` names it in logs and spans; `address` is where it listens once it is started."""
+    """One `fanmesh VERB …`. `label` names it in logs and spans; `address` is where it listens once it is started.
 
-    def __init__(self, label: str, arguments: Sequence[str], directory: Path, variables: Mapping[str, str]) -> None:
+    `module`: another program, which says where it listens as ours do, and ends when its standard input does.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        arguments: Sequence[str],
+        directory: Path,
+        variables: Mapping[str, str],
+        module: str = FANMESH,
+    ) -> None:
         self.label = label
         self.address = ""
         self.arguments = tuple(arguments)
+        self.module = module
         self._log = directory / f"{label}.log"
         self._variables = {**variables, "OTEL_SERVICE_NAME": label}
         self._process: asyncio.subprocess.Process | None = None
@@ -51,7 +63,7 @@ class Process:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-u", "-m", "fanmesh.cli", *self.arguments, "--tied", "-o", "json"),
+                *("-u", "-m", self.module, *self.arguments, *(("--tied", "-o", "json") if self.module == FANMESH else ())),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

@@ -20,7 +20,7 @@ from fanmesh.runtime.clock import now_ns
 from sample_workers.demo import cast, plans
 from sample_workers.demo.collector import Collector, Span, Trace
 from sample_workers.demo.gathering import warm
-from sample_workers.demo.processes import Process
+from sample_workers.demo.processes import FANMESH, Process
 from sample_workers.enrichment import records
 
 Act: TypeAlias = Callable[[BranchEvent], Awaitable[None]]
@@ -75,12 +75,16 @@ class World:
             **{name: cast.ill(name, self.seed) for name in cast.ILL},
             **{name: cast.replica(name, self.seed) for name in cast.REPLICAS},
         }
-        await self._start_all({**workers, "aggregator": ["aggregate", "--listen", "127.0.0.1:0"]})
+        workers |= {name: cast.searching(name, self.seed) for name in cast.SEARCHING}
+        stranger = self.start(cast.STRANGER, ["127.0.0.1:0"], cast.STRANGE)
+        await together(stranger, self._start_all({**workers, "aggregator": ["aggregate", "--listen", "127.0.0.1:0"]}))
         for process, names in {**cast.HEALTHY, **cast.ILL}.items():
             for name in names:
                 self.addresses.setdefault(name, []).append(self.processes[process].address)
         for name in cast.REPLICATED:
             self.addresses[name] = [self.processes[process].address for process in cast.replicated(name)]
+        for name in (*cast.SEARCHING, cast.STRANGER):
+            self.addresses[name] = [self.processes[name].address]
         modes = {"dispatcher": "embedded", "dispatcher_2": self.processes["aggregator"].address}
         await together(self._warm_workers(), self._start_all({name: self._serve(name, mode) for name, mode in modes.items()}))
         self.embedded = await self._stack.enter_async_context(AsyncClient(self.processes["dispatcher"].address))
@@ -95,7 +99,7 @@ class World:
     async def _start_all(self, lines: Mapping[str, list[str]]) -> None:
         await together(*(self.start(label, line) for label, line in lines.items()))
 
-    async def start(self, label: str, line: list[str]) -> None:
+    async def start(self, label: str, line: list[str], module: str = FANMESH) -> None:
         """Start one process; it takes the place of an earlier one of that label."""
         variables = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.endpoint,
@@ -109,52 +113,56 @@ class World:
             "FANMESH_LOG_FORMAT": "json",
             "no_grpc_proxy": "127.0.0.1",
         }
-        self.processes[label] = process = Process(label, line, self.directory, variables)
+        self.processes[label] = process = Process(label, line, self.directory, variables, module)
         await process.start()
 
     async def restart(self, label: str, line: Sequence[str] = ()) -> None:
         """A new process on the port of the old one, which may be dead. `line`: if it is not to be the same again."""
         old = self.processes[label]
         await old.stop()
-        await self.start(label, [old.address if word == "127.0.0.1:0" else word for word in line or old.arguments])
+        where = [old.address if word == "127.0.0.1:0" else word for word in line or old.arguments]
+        await self.start(label, where, old.module)
 
     async def _stop_processes(self) -> None:
         await asyncio.gather(*(process.stop() for process in self.processes.values()))
 
     async def _warm_workers(self) -> None:
         unable = {cast.HANGING, cast.LYING, cast.DOOMED, *cast.REPLICATED} - {cast.ROLLING}
-        able = [name for name in self.addresses if name not in unable]
+        able = [name for name in self.addresses if name not in {*unable, *cast.SEARCHING, cast.STRANGER}]
         places = [(name, address) for name in able for address in self.addresses[name]]
         await warm(places, self.contacts[CONTACT], WARM_WITHIN)
 
     async def _warm_dispatchers(self) -> None:
         rounds = [(client, plan) for client in (self.embedded, self.remote) for plan in (plans.BASE, plans.BASE, plans.PACED)]
-        answers = await asyncio.gather(*(self.call(client, plan) for client, plan in rounds))
+        answers = await asyncio.gather(
+            *(self.call(client, plan) for client, plan in rounds),
+            *(self.call(self.embedded, plan, {"q": "warm"}) for plan in (plans.WIDENED, plans.SHARDED)),
+        )
         self.reference = answers[0].value
 
     async def call(
         self,
         client: AsyncClient,
         plan: str,
-        contact: str = CONTACT,
+        asked: str | Mapping[str, Any] = CONTACT,
         *,
         timeout: float | None = None,  # noqa: ASYNC109  (gRPC's deadline: it travels)
         metadata: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Dispatch one contact. DispatchFailed only if there is no report either."""
+        """Dispatch a contact, by its id, or whatever else is asked. DispatchFailed only if there is no report either."""
         began = now_ns()
-        data = self.contacts[contact]
+        data = self.contacts[asked] if isinstance(asked, str) else asked
         try:
             result: Result[Any] = await client.dispatch(plan, data, timeout=timeout, full_report=True, metadata=metadata)
         except DispatchFailed as failed:
             return _failed(failed, began)
         return Answer(result.value, result.report, "", began, now_ns() - began)
 
-    async def follow(self, client: AsyncClient, plan: str, act: Act) -> Answer:
-        """Dispatch CONTACT and tell `act` of every branch that changes, while the request runs."""
+    async def follow(self, client: AsyncClient, plan: str, act: Act, asked: Mapping[str, Any] | None = None) -> Answer:
+        """Dispatch CONTACT, or what is asked, and tell `act` of every branch that changes, while the request runs."""
         began = now_ns()
         try:
-            async for update in client.stream(plan, self.contacts[CONTACT], emit=EmitMode.BRANCH_EVENTS):
+            async for update in client.stream(plan, asked or self.contacts[CONTACT], emit=EmitMode.BRANCH_EVENTS):
                 match update:
                     case BranchEvent():
                         await act(update)

@@ -116,8 +116,8 @@ def test_versions_are_those_of_constraints() -> None:
         assert f"{variable}=/src/constraints.txt" in " ".join(services.of("ENV"))
     (install,) = stages()["samples"].of("RUN")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert re.findall(r"\.\[(\w+)\]", install) == ["demo"]
-    assert "demo" in extras
+    assert re.findall(r"\.\[(\w+)\]", install) == ["enrichment"]
+    assert "enrichment" in extras
 
 
 def test_nobody_is_root() -> None:

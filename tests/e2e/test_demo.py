@@ -35,8 +35,11 @@ SHOWN = [
     r"failed calls, of \d+: 0",
     r"it was asked about the country that ip said: PL, National Independence Day",
     r"place is asked where phone is not sure, and only there: \d+ of \d+ contacts",
+    r"the fusion has: HP:0002979 Bowing of the legs",
+    r"coverage, by weight: 0\.66",
+    r"with it, the first is: HP:0000613 Photophobia",
 ]
-"""What the claims about policies come down to."""
+"""What the claims about policies, and about search, come down to."""
 LIAR = """
 from types import SimpleNamespace
 
@@ -159,7 +162,7 @@ def test_a_claim_that_was_not_shown_does_not_hold() -> None:
 
 
 def test_numbers_that_are_no_claims_are_a_usage_error() -> None:
-    """A number after the last starts nothing and ends with 2."""
+    """A number too high starts nothing and ends with 2."""
     run = subprocess.run(
         [*COMMAND, "--only", f"2,{len(SCENES) + 1}"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )

@@ -11,10 +11,13 @@ from sample_workers.demo.scenes import (
     deadline,
     dying,
     failover,
+    foreign,
     hanging,
     lying,
     retrying,
     rolling,
+    searching,
+    sharding,
     staging,
     straggling,
     streaming,
@@ -32,57 +35,71 @@ class Scene(NamedTuple):
     play: Callable[[World, Stage], Awaitable[None]]
 
 
-SCENES: Final = {
-    1: Scene(
+_ORDER: Final = (
+    Scene(
         "everyone answers",
         "seven workers in four processes, one merged answer; then two contacts that do not add up",
         answering.play,
     ),
-    2: Scene(
+    Scene(
         "a worker hangs",
         "ip never answers; it is waited for until its soft timeout of 300 ms, then a default stands in",
         hanging.play,
     ),
-    3: Scene("a required worker is killed", "kill -9 on phone's process while all seven calls are in flight", dying.play),
-    4: Scene("a worker answers rubbish", "email sends bytes that are no message", lying.play),
-    5: Scene(
+    Scene("a required worker is killed", "kill -9 on phone's process while all seven calls are in flight", dying.play),
+    Scene("a worker answers rubbish", "email sends bytes that are no message", lying.play),
+    Scene(
         "the remote aggregator is killed mid-request",
         "kill -9 on the aggregator after the first answers have been merged there",
         failover.play,
     ),
-    6: Scene(
+    Scene(
         "the caller has 200 ms",
         "place and holiday need longer; every limit below shrinks with the caller's deadline",
         deadline.play,
     ),
-    7: Scene("a streamed fan-out", "the merged answer as it grows, while workers answer one after the other", streaming.play),
-    8: Scene(
+    Scene("a streamed fan-out", "the merged answer as it grows, while workers answer one after the other", streaming.play),
+    Scene(
         "the trace of claim 2",
         "the same call once more, through the remote aggregator: who called whom, from the spans of all",
         tracing.play,
     ),
-    9: Scene(
+    Scene(
         "a breaker opens and closes again",
         "both replicas of tax_id fail every call: 200 calls, one after the other",
         breaking.play,
     ),
-    10: Scene(
+    Scene(
         "stragglers are hedged",
         "3 % of the calls of three replicas take ten times as long: without and with a second attempt",
         straggling.play,
     ),
-    11: Scene(
+    Scene(
         "retries have a budget",
         "three replicas of tax_id fail every call, and no breaker helps: 300 calls, ten at a time",
         retrying.play,
     ),
-    12: Scene(
+    Scene(
         "a rolling restart",
         "the three replicas of tax_id end and start again one after the other, while calls go on",
         rolling.play,
     ),
-    13: Scene(
-        "a staged plan, and a cascade", "holiday needs what ip says; place is asked where phone is not sure", staging.play
+    Scene("a staged plan, and a cascade", "holiday needs what ip says; place is asked where phone is not sure", staging.play),
+    Scene(
+        "a search whose answer grows",
+        "three engines over 16,449 medical findings; their ranks are fused anew as each answers",
+        searching.play,
     ),
-}
-"""By number."""
+    Scene(
+        "a shard is killed",
+        "kill -9 on one of three shards while its call is in flight: the answer from the other two thirds",
+        sharding.play,
+    ),
+    Scene(
+        "a service that never heard of Fanmesh",
+        "a service with a proto of its own, known by reflection, is one more branch of the search",
+        foreign.play,
+    ),
+)
+SCENES: Final = dict(enumerate(_ORDER, 1))
+"""By number, which is the place in this order."""

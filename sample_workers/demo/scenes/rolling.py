@@ -52,7 +52,7 @@ async def play(world: World, stage: Stage) -> None:
 
 def _table(stage: Stage, answers: list[Answer], restarts: list[Away], names: dict[str, str]) -> int:
     """A line for each restart. During how many of them others answered."""
-    stage.line(f"   {'restarted':<18}{'away':>9}{'calls':>8}{'failed':>8}{'retried':>9}   answered by", Tone.QUIET)
+    stage.line(f"   {'restarted':<18}{'away':>8}{'calls':>6}{'failed':>7}{'retried':>8}   answered by", Tone.QUIET)
     ports = {name: f":{address.rpartition(':')[2]}" for address, name in names.items()}
     covered = 0
     for process, began, ended in restarts:
@@ -63,7 +63,7 @@ def _table(stage: Stage, answers: list[Answer], restarts: list[Away], names: dic
         covered += any(name != process for name in by)
         told = " · ".join(f"{name} {count}" for name, count in sorted(by.items()))
         stage.line(
-            f"   {f'{process} {ports[process]}':<18}{time(ended - began):>9}{len(during):>8}{failed:>8}{retried:>9}   {told}"
+            f"   {f'{process} {ports[process]}':<18}{time(ended - began):>8}{len(during):>6}{failed:>7}{retried:>8}   {told}"
         )
     return covered
 
