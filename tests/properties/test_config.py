@@ -130,11 +130,14 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
 
     def plan() -> dict[str, Any]:
         branches = {name: branch() for name in draw(st.lists(ids, min_size=1, max_size=4, unique=True))}
-        rule = st.sampled_from(["all", "first", {"count": 1}, {"coverage": 0.5}])
+        rule = st.sampled_from(
+            ["all", "first", {"count": 1}, {"coverage": 0.5}, {"confidence": 0.9}, {"predicate": "coverage > 0.5"}]
+        )
+        rules = st.lists(rule, min_size=1, max_size=2, unique_by=repr)  # one predicate
         return {
             "branches": branches,
             **optional("budget", st.fixed_dictionaries({"latency": durations})),
-            **optional("complete", st.fixed_dictionaries({"until": rule | st.lists(rule, min_size=1, max_size=2)})),
+            **optional("complete", st.fixed_dictionaries({"until": rule | rules})),
             **optional("accept", st.fixed_dictionaries({"min_success": st.integers(0, 1)})),
             **optional("merge", st.sampled_from(["collect", "first", "priority", {"collect": None}])),
         }
@@ -223,7 +226,7 @@ KEYS = st.sampled_from(
         "merge", "deep_merge", "if", "if_missing", "use", "input", "output", "plan", "worker", "a", "p", "limits", "part",
         "cascade", "retry", "(use)", "[key]", "A", "policies", "policy", "default_policy", "extends", "hedge", "after", "codes",
         "breaker", "failure_rate", "open_for", "max", "backoff", "limit", "rate", "per_second", "faults", "delay", "percent",
-        "of", "overload", "lag", "reject", "idempotent",
+        "of", "overload", "lag", "reject", "idempotent", "predicate", "(predicate)", "confidence", "quiet", "min_interval",
     ]
 )  # fmt: skip
 VALUES = st.sampled_from(
