@@ -8,6 +8,8 @@ import pytest
 
 from dispatcher.config import Config, Problem
 from dispatcher.model.graph import Edges
+from dispatcher.model.reading import Reading, Unreadable, View
+from tests.kit.story import NoInput
 
 Load = Callable[..., Config]
 Wrong = Callable[..., list[Problem]]
@@ -76,6 +78,48 @@ def test_a_cascade_is_a_chain_of_conditions_merged_by_confidence(load: Load) -> 
     assert plan.nodes[2].condition_source == "!(branches.a.ok && (confidence > 0.5)) && !(branches.b.ok)"
 
 
+@pytest.mark.parametrize(
+    ("ok", "confidence", "risk", "b", "c"),
+    [
+        (True, 0.9, "high", False, False),
+        (True, 0.4, "high", True, True),
+        (True, 0.4, "", False, True),
+        (False, 0.0, "high", True, True),
+        (False, 0.9, "high", True, True),
+    ],
+)
+def test_a_step_is_wanted_unless_one_before_it_was_good_enough(
+    load: Load,
+    ok: bool,  # noqa: FBT001
+    confidence: float,
+    risk: str,
+    b: bool,  # noqa: FBT001
+    c: bool,  # noqa: FBT001
+) -> None:
+    """By the answer alone: who did not answer was not, whatever else is known of it; and its own `if` has to hold, too."""
+    body = "cascade: [{branch: a, stop_if: confidence > 0.5}, {branch: b, if: 'attributes.risk != \"\"'}, {branch: c}]"
+    nodes = load(text=text(body)).catalogue.plans["p"].nodes
+    told = View(ok=ok, state="SUCCEEDED" if ok else "FAILED", confidence=confidence, output={})
+    silent = View(ok=False, state="SKIPPED", confidence=0.0, output={})
+    reading = Reading(NoInput(), {"risk": risk}, None, {"a": told, "b": silent})
+    assert nodes[0].condition is None
+    assert [node.condition is not None and node.condition(reading) for node in nodes[1:]] == [b, c]
+
+
+def test_a_step_that_cannot_be_judged_does_not_end_a_cascade(load: Load) -> None:
+    """And one whose own `if` cannot be evaluated says so."""
+    body = "cascade: [{branch: a, stop_if: output.sure}, {branch: b, if: branches.a.output.x}, {branch: c}]"
+    nodes = load(text=text(body)).catalogue.plans["p"].nodes
+    silent = View(ok=False, state="SKIPPED", confidence=0.0, output={})
+    for output, wanted in (({"sure": True}, False), ({}, True), ({"sure": False}, True)):
+        seen = {"a": View(ok=True, state="SUCCEEDED", confidence=0.0, output=output), "b": silent}
+        reading = Reading(NoInput(), {}, None, seen)
+        assert nodes[2].condition is not None
+        assert nodes[2].condition(reading) is wanted
+        assert nodes[1].condition is not None
+        assert isinstance(nodes[1].condition(reading), Unreadable) is wanted
+
+
 WRONG = {
     "plans.p.branches.a: branches wait for each other: a → b → a": (
         "branches: {a: {if: branches.b.ok}, b: {input: '${branches.a.output}'}}"
@@ -108,6 +152,13 @@ WRONG = {
 def test_what_can_never_work_is_said(wrong: Wrong, said: str) -> None:
     """At its place, by its path."""
     assert any(one.startswith(said) for one in told(wrong, WRONG[said])), told(wrong, WRONG[said])
+
+
+def test_one_name_in_two_ways_is_one_mistake(wrong: Wrong) -> None:
+    """That the ways stand beside each other is said; that the name then is there twice is not."""
+    assert [one.partition(";")[0] for one in told(wrong, "branches: {a: {}}\nstages: [{a: {}}]")] == [
+        "plans.p.stages: stands beside branches"
+    ]
 
 
 @pytest.mark.parametrize(
