@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from typing import Any
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dispatcher.flow.ports import Deliver
 from dispatcher.model.deadlines import divide
 from dispatcher.model.plan import Node
 from dispatcher.wire.aggregator_embedded import EmbeddedSession
 from fanmesh.eventlog import decode_answer, decode_event, encode_effect, encode_event
-from fanmesh.model.events import Change, End, Event, Happening, PartArrived, Start
+from fanmesh.model.events import Change, Effect, End, Event, Happening, PartArrived, Start
 from fanmesh.model.report import BranchReport
 from fanmesh.model.states import BranchReason, BranchState, ChangeKind, IfMissing
+from fanmesh.model.times import SECOND
 from fanmesh.payload import Box, encode
+from fanmesh.testing import ms
 from tests.kit.effort import tries
 from tests.kit.naive import LEAST, Naive
 from tests.kit.staged import Ran, Staged, plans, played
@@ -182,6 +187,39 @@ def test_it_is_the_same_wherever_the_merge_runs(staged: Staged) -> None:
     assert encode(there.result.value) == encode(here.result.value)
     assert repr(there.result.report) == repr(here.result.report)
     assert (there.result.refusal, there.result.elapsed, there.sent) == (here.result.refusal, here.result.elapsed, here.sent)
+
+
+class Afar(OverTheWire):
+    """And its answers take a while."""
+
+    __slots__ = ()
+
+    def __init__(self, deliver: Deliver, delay: int) -> None:
+        loop, way = asyncio.get_running_loop(), deque[Effect]()  # timers of one instant have no order, a stream has
+
+        def later(effect: Effect) -> None:
+            way.append(effect)
+            loop.call_later(delay / SECOND, lambda: deliver(way.popleft()))
+
+        super().__init__(later)
+
+    def finish(self) -> None:
+        """What is on its way still comes."""
+
+
+@settings(max_examples=tries(40))
+@given(plans(), st.sampled_from([0, 1, ms(1), ms(7)]))
+def test_it_is_the_same_however_late_a_verdict_arrives(staged: Staged, delay: int) -> None:
+    """Nodes that start or end after it, before anybody knows, change nothing: it counts as of when it was due."""
+    here = played(staged)
+    there = played(staged, lambda deliver, _end: Afar(deliver, delay))
+    assert encode(there.result.value) == encode(here.result.value)
+    report, other = here.result.report, there.result.report
+    assert (other.completed_by, other.degraded, other.conflicts) == (report.completed_by, report.degraded, report.conflicts)
+    assert other.coverage._replace(started=0) == report.coverage._replace(started=0)
+    late = {R.LATE: R.COMPLETION_MET}
+    fates = [(row.branch, row.state, late.get(row.reason, row.reason), row.merged) for row in report.branches]
+    assert [(row.branch, row.state, late.get(row.reason, row.reason), row.merged) for row in other.branches] == fates
 
 
 def test_the_drawn_plans_are_worth_it() -> None:

@@ -9,6 +9,7 @@ import pytest
 from dispatcher.config import Config, Problem
 from dispatcher.model.graph import Edges
 from dispatcher.model.reading import Reading, Unreadable, View
+from fanmesh.model.values import Value
 from tests.kit.story import NoInput
 
 Load = Callable[..., Config]
@@ -111,7 +112,8 @@ def test_a_step_that_cannot_be_judged_does_not_end_a_cascade(load: Load) -> None
     body = "cascade: [{branch: a, stop_if: output.sure}, {branch: b, if: branches.a.output.x}, {branch: c}]"
     nodes = load(text=text(body)).catalogue.plans["p"].nodes
     silent = View(ok=False, state="SKIPPED", confidence=0.0, output={})
-    for output, wanted in (({"sure": True}, False), ({}, True), ({"sure": False}, True)):
+    judged: list[tuple[Value, bool]] = [({"sure": True}, False), ({}, True), ({"sure": False}, True)]
+    for output, wanted in judged:
         seen = {"a": View(ok=True, state="SUCCEEDED", confidence=0.0, output=output), "b": silent}
         reading = Reading(NoInput(), {}, None, seen)
         assert nodes[2].condition is not None
