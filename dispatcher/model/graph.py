@@ -35,7 +35,8 @@ class Graph:
     """By position in plan order.
 
     `asks`, `feeds`: what each node reads; `before`: all that must have ended before it starts; `after`: the nodes that wait for
-    it. `min_times` in ns; `tails`: the longest path of them among those that wait for a node.
+    it. `min_times` in ns; `tails`: the longest path of them among those that wait for a node. `backwards`: nodes, each after
+    all that wait for it.
     """
 
     asks: tuple[tuple[int, ...], ...]
@@ -44,19 +45,16 @@ class Graph:
     after: tuple[tuple[int, ...], ...]
     min_times: tuple[int, ...]
     tails: tuple[int, ...]
+    backwards: tuple[int, ...]
 
     def tail(self, node: int, ended: Sequence[int]) -> int:
         """The time that must be left when `node` ends, for those that wait for it. `ended`: not 0 at those that need none."""
         if not self.tails[node] or not any(ended):
             return self.tails[node]
-        known: dict[int, int] = {}
-
-        def after(one: int) -> int:
-            if one not in known:
-                known[one] = max((self.min_times[j] + after(j) for j in self.after[one] if not ended[j]), default=0)
-            return known[one]
-
-        return after(node)
+        left = [0] * len(self.tails)
+        for one in self.backwards:  # and not from the node on: a chain may be longer than the stack is deep
+            left[one] = max((self.min_times[j] + left[j] for j in self.after[one] if not ended[j]), default=0)
+        return left[node]
 
 
 def graph_of(names: Sequence[str], edges: Sequence[Edges], min_times: Sequence[int]) -> Graph | None:
@@ -77,8 +75,9 @@ def graph_of(names: Sequence[str], edges: Sequence[Edges], min_times: Sequence[i
     for node, waited in enumerate(before):
         for other in waited:
             after[other].append(node)
+    backwards = tuple(TopologicalSorter(dict(enumerate(before))).static_order())[::-1]
     tails = [0] * len(names)
-    for node in reversed(tuple(TopologicalSorter(dict(enumerate(before))).static_order())):
+    for node in backwards:
         tails[node] = max((min_times[j] + tails[j] for j in after[node]), default=0)
     return Graph(
         tuple(positions(one.asks) for one in edges),
@@ -87,6 +86,7 @@ def graph_of(names: Sequence[str], edges: Sequence[Edges], min_times: Sequence[i
         tuple(map(tuple, after)),
         tuple(min_times),
         tuple(tails),
+        backwards,
     )
 
 

@@ -69,6 +69,16 @@ def test_a_tail_is_counted_once_per_node_and_not_once_per_path() -> None:
     assert graph.tail(0, [0] * 60 + [1]) == 39
 
 
+def test_a_chain_may_be_longer_than_the_stack_is_deep() -> None:
+    """Two thousand nodes, one of which has ended early: those before it leave no time for it, nor for any behind it."""
+    names = [f"n{i}" for i in range(2000)]
+    edges = [NO_EDGES, *(Edges(feeds=frozenset({name})) for name in names[:-1])]
+    graph = graph_of(names, edges, [1] * 2000)
+    assert graph is not None
+    assert graph.tails[0] == 1999
+    assert graph.tail(0, [int(i == 1500) for i in range(2000)]) == 1499
+
+
 def test_without_edges_there_is_no_graph() -> None:
     """A plan in which nobody waits starts everything at once, and pays for nothing else."""
     assert graph_of("ab", [NO_EDGES, NO_EDGES], [1, 2]) is None
