@@ -17,7 +17,7 @@ from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Part, Success
 from fanmesh.model.states import AlarmKind, BranchReason, BranchState, CompletedBy
 from fanmesh.model.values import Value
-from fanmesh.testing import Lab, Script, VirtualLoop, ends, hangs, ms, run_virtual
+from fanmesh.testing import Lab, Script, VirtualLoop, ends, hangs, ms, run_virtual, streams
 from fanmesh.testing.scripts import PartTaker, virtual_sleep
 from tests.kit.plans import Recorder, gives, plan, watched
 
@@ -301,6 +301,15 @@ def test_a_late_end_of_what_a_node_waits_for(length: int, b: BranchReason) -> No
     r = dispatched(config, {"a": hangs(), "b": ends(2), "c": c})
     assert (r.report["a"].reason, r.report["a"].elapsed) == (R.HARD_TIMEOUT, ms(575))
     assert r.report["b"].reason is b
+
+
+def test_a_late_end_before_a_stream_that_may_be_retried() -> None:
+    """The same for a node whose attempts race from the start."""
+    branches = {"a": {}, "b": {"if": "!branches.a.ok", "min_time": "400ms"}, "c": {}}
+    config = plan(branches, streaming=["b"], default_policy="standard")
+    c = stalls(ends(3), at=ms(574), length=ms(20))
+    r = dispatched(config, {"a": hangs(), "b": streams([[1], [2]], every=ms(1)), "c": c})
+    assert (r.report["b"].reason, r.value["b"]) == (R.NONE, [1, 2])
 
 
 def test_waiting_for_a_place_takes_from_the_time_that_was_left() -> None:

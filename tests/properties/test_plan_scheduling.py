@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -222,6 +223,7 @@ def test_it_is_the_same_however_late_a_verdict_arrives(staged: Staged, delay: in
     assert [(row.branch, row.state, late.get(row.reason, row.reason), row.merged) for row in other.branches] == fates
 
 
+@pytest.mark.slow
 def test_the_drawn_plans_are_worth_it() -> None:
     """Nearly everything that can come of a node comes of one within a hundred plans."""
     reasons: set[BranchReason] = set()
