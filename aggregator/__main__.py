@@ -13,6 +13,7 @@ from aggregator.app import serve
 from aggregator.settings import LISTEN, Settings
 from fanmesh.runtime import logs
 from fanmesh.runtime.functions import FunctionError
+from fanmesh.transport.choosing import UnknownTransport
 
 app = App(name="aggregator", help="Merge partial results for dispatchers, one stream per request.")
 
@@ -25,13 +26,14 @@ def main(
     function: Annotated[
         tuple[str, ...], Parameter(help="module:function that `custom` merges may call here; may be repeated.", negative="")
     ] = (),
+    transport: Annotated[str, Parameter(help="grpcio or fast; grpcio, or as FANMESH_TRANSPORT says, if not given.")] = "",
 ) -> None:
     """Run until SIGTERM."""
     logs.configure()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(Settings(listen=listen, drain=drain, functions=function)))
-    except FunctionError as error:
+            runner.run(serve(Settings(listen=listen, drain=drain, functions=function, transport=transport)))
+    except (FunctionError, UnknownTransport) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
 

@@ -13,7 +13,7 @@ from aggregator.wire import AggregatorService
 from fanmesh.runtime import telemetry
 from fanmesh.runtime.functions import functions
 from fanmesh.runtime.logs import logger
-from fanmesh.transport.grpc_aio import GrpcTransport
+from fanmesh.transport.choosing import Transports
 from fanmesh.transport.port import ServerOptions, Transport
 
 WINDOW: Final = 64 * 1024
@@ -31,13 +31,13 @@ async def serve(settings: Settings, ready: Callable[[int], None] = _nobody, tran
     """Serve until SIGTERM or SIGINT, then drain: health says NOT_SERVING, streams that run may end, new ones are refused.
 
     `ready` is called with the port once calls are accepted. OSError if the address is taken, FunctionError (a ValueError) if
-    a function cannot be imported.
+    a function cannot be imported, UnknownTransport (one, too) if the transport is not installed.
     """
     log, known = logger("aggregator"), functions(settings.functions)
     recorder = telemetry.start("fanmesh-aggregator", version("fanmesh"))
     service = AggregatorService(recorder, settings.limits, known)
     options = ServerOptions(reuse_port=settings.reuse_port, window=WINDOW)
-    server = (transport or GrpcTransport()).server(settings.listen, service.routes(), options=options)
+    server = Transports(transport or settings.transport).default.server(settings.listen, service.routes(), options=options)
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
     for number in SIGNALS:
         loop.add_signal_handler(number, asked.set)

@@ -15,6 +15,7 @@ class Settings:
     """`listen`: `host:port` (port 0 = a free one) or `unix:path`. `drain`: seconds for running streams when it is to end.
 
     `functions`: what `custom` merges may call here, as `module:function`. Only these: a log must not choose what is imported.
+    `transport`: grpcio or fast; empty = grpcio, or as FANMESH_TRANSPORT says.
     """
 
     listen: str = LISTEN
@@ -22,3 +23,4 @@ class Settings:
     reuse_port: bool = False
     limits: Limits = DEFAULTS
     functions: tuple[str, ...] = ()
+    transport: str = ""

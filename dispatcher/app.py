@@ -39,7 +39,7 @@ from fanmesh.runtime.lag import LoopLag
 from fanmesh.runtime.logs import logger
 from fanmesh.runtime.memory import Memory
 from fanmesh.runtime.metrics import Endpoint, Families, expose
-from fanmesh.transport.grpc_aio import GrpcTransport
+from fanmesh.transport.choosing import Transports
 from fanmesh.transport.port import Server, ServerOptions, Transport
 
 DEFAULTS: Final = Settings()
@@ -54,7 +54,8 @@ REAP_WITHIN: Final = 2.0
 class Dispatcher:
     """One dispatcher process. `start` serves, `stop` drains. To be made while the loop runs.
 
-    `uniform` gives the random numbers of the policies, in [0, 1), to those who want them to be always the same.
+    `transport`: in the place of `server.transport`. `uniform` gives the random numbers of the policies, in [0, 1), to those who
+    want them to be always the same. UnknownTransport (a ValueError) if a transport is not installed.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class Dispatcher:
         self._uniform = uniform or random_uniform
         self.settings = settings
         self.reaper = TaskReaper()
-        self._transport = transport or GrpcTransport()
+        self._transports = Transports(transport or config.server.transport)
+        self._check_transports(config)
         self._clock = LoopClock(asyncio.get_running_loop())
         self._log = logger("dispatcher")
         self._recorder = telemetry.start("fanmesh-dispatcher")
@@ -77,7 +79,7 @@ class Dispatcher:
         self.books = Books()
         self.measures = Measures(lambda: self._lag.worst, lambda: self.config.version)
         self._endpoints = Endpoints(
-            self._transport,
+            self._transports,
             self._clock,
             config.server.limits,
             drain=lambda: self.config.server.drain,
@@ -136,7 +138,7 @@ class Dispatcher:
         routes = both(DispatcherService(serving).routes(), AsWorker(serving).routes())
         age = None if server.connection_age is None else seconds(server.connection_age)
         options = ServerOptions(connection_age=age)
-        self._server = self._transport.server(self.settings.listen or server.listen, routes, options=options)
+        self._server = self._transports.default.server(self.settings.listen or server.listen, routes, options=options)
         books = BookMeasures(self.books, lambda: self.config.catalogue.workers, self._clock.now)
         families = Families((*self.measures.families, *self.door.families, *books.families))
         if (metrics := self.settings.metrics or server.metrics) is not None:
@@ -150,7 +152,11 @@ class Dispatcher:
         self._log.info("serving", port=self.port, metrics=self.metrics_port, config=self.config.version)
 
     async def reload(self, config: Config) -> None:
-        """Let new requests run by `config`; those in flight keep theirs. Addresses of `server:` change only with a restart."""
+        """Let new requests run by `config`; those in flight keep theirs. Addresses of `server:` change only with a restart.
+
+        UnknownTransport, and nothing is changed, if a worker's transport is not installed.
+        """
+        self._check_transports(config)
         found = await self._connect(config)
         self.config = config  # and its endpoints, in the same step: no request sees one without the other
         self._endpoints.use(found)
@@ -192,6 +198,10 @@ class Dispatcher:
             self._log.warning("method is not known yet", worker=name, why=why)
         return found
 
+    def _check_transports(self, config: Config) -> None:
+        for worker in config.catalogue.workers.values():
+            self._transports.of(worker.transport)
+
     async def _reach_aggregator(self) -> None:
         if self._remote is not None and not await self._remote.channel.wait_ready(self.settings.ready_within):
             self._log.warning("the aggregator is not there yet", address=self._remote.channel.address)
@@ -200,7 +210,7 @@ class Dispatcher:
         if target == EMBEDDED:
             return embedded
         self._remote = RemoteAggregator(
-            self._transport,
+            self._transports.default,
             target,
             self._clock,
             lambda why: self._log.warning("merged here instead of in the aggregator", why=why),

@@ -36,7 +36,7 @@ from fanmesh.result import Accept, BranchEvent, Final, Result, Snapshot, Update
 from fanmesh.runtime import ambient, telemetry
 from fanmesh.runtime.clock import LoopClock
 from fanmesh.runtime.lag import LoopLag
-from fanmesh.transport.grpc_aio import GrpcTransport
+from fanmesh.transport.choosing import Transports
 from fanmesh.workers.declaring import Worker, worker
 
 __all__ = ["Branch", "Fanmesh", "Fanned", "Plan", "Step", "fanout"]
@@ -92,7 +92,11 @@ class Fanmesh:
         self._lag = LoopLag(clock.now)
         drain = self.config.server.drain
         self._endpoints = Endpoints(
-            GrpcTransport(), clock, self.config.server.limits, drain=lambda: drain, dropped=self.books.drop
+            Transports(self.config.server.transport),
+            clock,
+            self.config.server.limits,
+            drain=lambda: drain,
+            dropped=self.books.drop,
         )
         for name, function in self._local.items():
             self._endpoints.add_local(name, LocalEndpoint(function, clock))

@@ -14,7 +14,7 @@ from typing_extensions import TypeVar
 from fanmesh import client_codec as codec
 from fanmesh.model.states import EmitMode
 from fanmesh.result import Accept, BranchEvent, Budget, DispatchFailed, Final, Result, Snapshot, Update
-from fanmesh.transport.grpc_aio import GrpcTransport
+from fanmesh.transport.choosing import Transports
 from fanmesh.transport.port import Channel, ChannelOptions, RpcError, Transport
 from fanmesh.transport.sync import SyncChannel
 from fanmesh.v1.dispatcher_pb2 import DispatchResponse, ExplainResponse
@@ -27,13 +27,15 @@ T = TypeVar("T", default=Any)
 class AsyncClient:
     """A connection to one dispatcher, `host:port` or any gRPC target. Connects when first used; belongs to one event loop.
 
+    `transport`: one, or its name (grpcio or fast).
+
     All methods take `timeout` in seconds (None = the plan's own limit), `attributes` for the plan's expressions, `metadata` for
     further gRPC headers, and send the trace context of the current OpenTelemetry span. They raise DispatchFailed.
     """
 
-    def __init__(self, target: str, *, transport: Transport | None = None, options: ChannelOptions | None = None) -> None:
+    def __init__(self, target: str, *, transport: Transport | str = "", options: ChannelOptions | None = None) -> None:
         self._target = target
-        self._transport = transport or GrpcTransport()
+        self._transport = Transports(transport).default
         self._options = options or ChannelOptions()
         self._opened: Channel | None = None
 

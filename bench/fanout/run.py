@@ -45,8 +45,15 @@ class Subject:
 
 
 def subjects(width: int, worker: Process, endpoint: str, stack: ExitStack) -> list[Subject]:
-    """The floor and five ways to run the dispatcher. Unsampled requests go to processes that could export, too."""
+    """The floor and ways to run the dispatcher. Unsampled requests go to processes that could export, too.
+
+    The worker and the load stay on grpc.aio: what is measured is the dispatcher, which serves and calls over its transport.
+    """
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    fast = {**env, "FANMESH_TRANSPORT": "fast"}
+    fast_floor = stack.enter_context(Process("bench.fanout.fast_floor", worker.said, width))
+    fast_plain = stack.enter_context(Process("bench.fanout.subject", worker.said, width, "embedded", "none", env=fast))
+    fast_all = stack.enter_context(Process("bench.fanout.subject", worker.said, width, "embedded", "all", env=fast))
     merger = stack.enter_context(Process("bench.fanout.merger", env=env))
     floor = stack.enter_context(Process("bench.fanout.floor", worker.said, width))
     plain = stack.enter_context(Process("bench.fanout.subject", worker.said, width, "embedded", "none", env=env))
@@ -59,6 +66,10 @@ def subjects(width: int, worker: Process, endpoint: str, stack: ExitStack) -> li
         Subject("all policies, traced", everything, traced=True),
         Subject("remote", remote, merger=merger),
         Subject("remote, traced", remote, traced=True, merger=merger),
+        Subject("fast: floor", fast_floor),
+        Subject("fast: no policies", fast_plain),
+        Subject("fast: all policies", fast_all),
+        Subject("fast: traced", fast_all, traced=True),
     ]
 
 

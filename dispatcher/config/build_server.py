@@ -21,6 +21,7 @@ def build_server(given: ServerShape) -> ServerConfig:
         idempotency=IdempotencyRule(given.idempotency.ttl, given.idempotency.max_entries, given.idempotency.max_bytes),
         announce=given.announce,
         connection_age=given.connection_age,
+        transport=given.transport or "",
     )
 
 

@@ -35,6 +35,7 @@ def _worker(name: str, worker: WorkerShape, policies: Policies, method: Method |
         faults=_faults(worker.faults),
         method=method,
         metadata=tuple(worker.metadata),
+        transport=worker.transport or ("grpcio" if target.startswith("xds:") else ""),  # which is all that knows xds
     )
 
 

@@ -38,6 +38,8 @@ def _addresses(worker: WorkerShape, path: Path, parsed: Parsed, *, local: bool) 
         if worker.target and is_one(worker.target):
             scheme = worker.target.partition(":")[0]
             parsed.complain((*path, "endpoints"), f"the {scheme}: target is one endpoint", "no list, or no target")
+    if worker.transport == "fast" and worker.target is not None and worker.target.startswith("xds:"):
+        parsed.complain((*path, "transport"), "fast knows no xds: targets", "grpcio")
 
 
 def _attributes(worker: WorkerShape, path: Path, shape: FileShape, parsed: Parsed) -> None:

@@ -23,6 +23,7 @@ class ServerConfig:
 
     `drain`: how long requests may go on. `announce`: NOT_SERVING before that. `connection_age`: None = no limit.
     `overload`: when it refuses requests to protect itself. `idempotency`: how long replies are kept for callers that ask twice.
+    `transport`: the name of one; empty = the process's default.
     """
 
     listen: str
@@ -34,6 +35,7 @@ class ServerConfig:
     idempotency: IdempotencyRule = _IDEMPOTENCY
     announce: int = 0
     connection_age: int | None = None
+    transport: str = ""
 
 
 @dataclass(frozen=True, slots=True)

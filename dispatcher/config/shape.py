@@ -67,6 +67,9 @@ class WorkerShape(Section):
         description="What `method` takes and returns: a FileDescriptorSet with its imports, relative to this file.",
     )
     reflection: bool = Field(default=False, description="Ask the server itself what `method` takes and returns.")
+    transport: Literal["grpcio", "fast"] | None = Field(
+        default=None, description="What carries its calls (see docs/transport.md); null = as `server.transport`."
+    )
 
 
 class UseShape(Section):
@@ -289,6 +292,10 @@ class ServerShape(Section):
     """The process itself."""
 
     listen: Listen = Field(default="127.0.0.1:50050", description="Where callers connect; port 0 = any free one.")
+    transport: Literal["grpcio", "fast"] | None = Field(
+        default=None,
+        description="What carries calls, its own and those to workers; null = grpcio, or as FANMESH_TRANSPORT says.",
+    )
     metrics: Listen | None = Field(default="127.0.0.1:9464", description="Where /metrics is served; null = nowhere.")
     aggregator: Aggregator = Field(default="embedded", description="Who merges: this process, or the service at a target.")
     announce: Duration = Field(

@@ -44,7 +44,7 @@ class Worker:
     `endpoints`: fixed addresses; empty = resolve the target. `opaque`: the target is one endpoint, whatever stands behind it.
     `attributes`: names of those the worker may see. `streams`: it is called by ProcessStream and answers in parts.
     `idempotent`: calling a write twice is as good as calling it once. `method`: what is called instead of WorkerService.
-    `metadata`: keys of the caller's metadata that it is told.
+    `metadata`: keys of the caller's metadata that it is told. `transport`: what carries its calls; empty = the server's.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Worker:
     faults: FaultRule | None = None
     method: Method | None = None
     metadata: tuple[str, ...] = ()
+    transport: str = ""
 
     @property
     def repeatable(self) -> bool:

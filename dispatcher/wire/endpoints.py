@@ -8,7 +8,7 @@ to know, and a hedge has only a second connection to go by: the spare channel.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -23,10 +23,11 @@ from dispatcher.wire.resolving import Lookups, Resolve, fixed_addresses, is_opaq
 from dispatcher.wire.watching import Watcher
 from dispatcher.wire.worker_call import GrpcEndpoint
 from fanmesh.model.times import SECOND, seconds
-from fanmesh.transport.port import Channel, ChannelOptions, Transport
+from fanmesh.transport.choosing import Transports
+from fanmesh.transport.port import Channel, ChannelOptions
 
-Key: TypeAlias = tuple[str, bool]
-"""A channel: its address, and whether it is the spare one."""
+Key: TypeAlias = tuple[str, bool, str]
+"""A channel: its address, whether it is the spare one, and the name of its transport."""
 
 READY_WITHIN: Final = 10.0
 """Seconds that start-up waits for workers before it serves without them, and a new address is helped to connect."""
@@ -54,7 +55,7 @@ class Found:
 def keys_of(worker: Worker, addresses: Iterable[str]) -> list[Key]:
     """The channels that a worker with these addresses needs: one each, and a spare one if only that lets it hedge."""
     hedges = is_opaque(worker) and worker.policy.hedge is not None
-    return [(address, spare) for address in addresses for spare in ((False, True) if hedges else (False,))]
+    return [(address, spare, worker.transport) for address in addresses for spare in ((False, True) if hedges else (False,))]
 
 
 def addresses_in(endpoints: Sequence[Endpoint]) -> list[str]:
@@ -64,7 +65,13 @@ def addresses_in(endpoints: Sequence[Endpoint]) -> list[str]:
 
 def place_of(worker: Worker) -> object:
     """What a worker's endpoints follow from: while it stays the same, new ones are as good for old requests."""
-    return worker.target, worker.endpoints, worker.opaque, worker.method, worker.policy.hedge is not None
+    hedges = worker.policy.hedge is not None
+    return worker.target, worker.endpoints, worker.opaque, worker.method, worker.transport, hedges
+
+
+def _keys(worker: Worker, known: Iterable[Endpoint]) -> Iterator[Key]:
+    """The channels that endpoints of a worker are on."""
+    return ((one.address, one.spare, worker.transport) for one in known)
 
 
 class Endpoints:
@@ -78,7 +85,7 @@ class Endpoints:
 
     def __init__(
         self,
-        transport: Transport,
+        transports: Transports,
         clock: Clock,
         limits: Limits,
         *,
@@ -86,7 +93,7 @@ class Endpoints:
         dropped: Callable[[str, str], None] = lambda _worker, _address: None,
         resolve: Resolve = resolve,
     ) -> None:
-        self._transport = transport
+        self._transports = transports
         self._clock = clock
         self._limits = limits
         self._drain = drain
@@ -219,10 +226,10 @@ class Endpoints:
         self._changed_at[worker.name] = self._version
         fresh = [address for address in dict.fromkeys(addresses) if address not in known]
         for address in fresh:
-            self._start(self._channel((address, False)).wait_ready(READY_WITHIN))
+            self._start(self._channel((address, False, worker.transport)).wait_ready(READY_WITHIN))
         self._endpoints[worker.name] = self._made(worker, [*(address for address in known if address in now), *fresh])
         self._forget(worker.name, old)
-        self._release({(address, False) for address in known} - self._used())
+        self._release({(address, False, worker.transport) for address in known} - self._used())
 
     def _replaced_by(self, found: Found) -> Replaced:
         """The workers whose requests would find no endpoint, or another's, once `found` is in use."""
@@ -252,12 +259,13 @@ class Endpoints:
             replaced = self._past.pop(0).replaced
             for name, (_, old) in replaced.items():
                 self._forget(name, old)
-            self._release({(one.address, one.spare) for _, old in replaced.values() for one in old} - self._used())
+            self._release({key for worker, old in replaced.values() for key in _keys(worker, old)} - self._used())
 
     def _used(self) -> set[Key]:
         """The channels that somebody may still be sent to."""
-        past = (old for era in self._past for _, old in era.replaced.values())
-        return {(one.address, one.spare) for known in (*map(self.of, self._workers), *past) for one in known}
+        now = ((worker, self.of(name)) for name, worker in self._workers.items())
+        past = (kept for era in self._past for kept in era.replaced.values())
+        return {key for worker, known in (*now, *past) for key in _keys(worker, known)}
 
     def _newer(self, worker: Worker, version: int) -> bool:
         """Whether a lookup of ours has changed this worker after `version`, and it still is the same name."""
@@ -276,13 +284,17 @@ class Endpoints:
         """Some connection to a worker, one that is ready if there is any."""
         coming = None if self._coming is None else self._coming.addresses.get(worker)
         addresses = addresses_in(self.of(worker)) if coming is None else coming
-        channels = [self._channels[address, False] for address in addresses if (address, False) in self._channels]
+        known = self._workers.get(worker) if coming is None or self._coming is None else self._coming.workers[worker]
+        keys = [(address, False, known.transport if known is not None else "") for address in addresses]
+        channels = [self._channels[key] for key in keys if key in self._channels]
         return next((channel for channel in channels if channel.ready()), channels[0] if channels else None)
 
     def _channel(self, key: Key) -> Channel:
         channel = self._channels.get(key)
         if channel is None:
-            channel = self._channels[key] = self._transport.connect(key[0], ChannelOptions(spread=key[0].startswith("dns:")))
+            address, _, transport = key
+            options = ChannelOptions(spread=address.startswith("dns:"))
+            channel = self._channels[key] = self._transports.of(transport).connect(address, options)
         return channel
 
     def _forget(self, worker: str, old: Sequence[Endpoint]) -> None:

@@ -15,10 +15,17 @@ from fanmesh.cli.say import document
 from fanmesh.cli.tying import Tied, tie
 from fanmesh.runtime import logs
 from fanmesh.runtime.functions import FunctionError
+from fanmesh.transport.choosing import UnknownTransport
 
 
 def aggregate(
-    *, listen: str = LISTEN, drain: str = "20s", function: tuple[str, ...] = (), tied: Tied = False, output: Output = "text"
+    *,
+    listen: str = LISTEN,
+    drain: str = "20s",
+    function: tuple[str, ...] = (),
+    transport: str = "",
+    tied: Tied = False,
+    output: Output = "text",
 ) -> int:
     """Serve until SIGTERM or Ctrl-C.
 
@@ -26,6 +33,7 @@ def aggregate(
         listen: host:port; port 0 is any free one.
         drain: How long running requests may go on after SIGTERM.
         function: module:function that `custom` merges may call here; may be repeated.
+        transport: grpcio or fast; grpcio, or as FANMESH_TRANSPORT says, if not given.
         tied: End when stdin does.
         output: Text, or one JSON document.
     """
@@ -43,9 +51,12 @@ def aggregate(
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(Settings(listen=listen, drain=span(drain, "--drain"), functions=function), ready))
+            settings = Settings(listen=listen, drain=span(drain, "--drain"), functions=function, transport=transport)
+            runner.run(serve(settings, ready))
     except FunctionError as error:
         raise Stop(str(error), "start where the module is, or put its directory on PYTHONPATH", Exit.USAGE) from error
+    except UnknownTransport as error:
+        raise Stop(str(error), "choose another --transport", Exit.USAGE) from error
     except OSError as error:
         raise Stop(f"cannot listen on {listen}: {error}", "another process may have it; choose another port") from error
     return Exit.OK

@@ -23,6 +23,7 @@ from fanmesh.cli.tying import Tied, tie
 from fanmesh.cli.watching import changes
 from fanmesh.runtime import logs
 from fanmesh.runtime.logs import logger
+from fanmesh.transport.choosing import UnknownTransport
 
 MOUNTED: Final = "..data"
 """The link that Kubernetes moves when a mounted ConfigMap changes."""
@@ -58,8 +59,11 @@ def serve(
 
 
 async def started(config: Config, settings: Settings) -> Dispatcher:
-    """A running dispatcher. Stop if an address is taken."""
-    dispatcher = Dispatcher(config, settings)
+    """A running dispatcher. Stop if an address is taken, or a transport is not installed."""
+    try:
+        dispatcher = Dispatcher(config, settings)
+    except UnknownTransport as error:
+        raise Stop(str(error), "or set `server.transport` to grpcio", Exit.USAGE) from error
     try:
         await dispatcher.start()
     except OSError as error:
@@ -105,4 +109,7 @@ async def _reload(dispatcher: Dispatcher, file: Path) -> None:
             log.warning("configuration not changed", why=str(error))
             continue
         if config.version != dispatcher.config.version:
-            await dispatcher.reload(config)
+            try:
+                await dispatcher.reload(config)
+            except UnknownTransport as error:
+                log.warning("configuration not changed", why=str(error))

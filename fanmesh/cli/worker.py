@@ -17,6 +17,7 @@ from fanmesh.cli.say import document
 from fanmesh.cli.tying import Tied, tie
 from fanmesh.runtime import logs, telemetry
 from fanmesh.runtime.tracing import OFF, Attribute, Recorder, ServerSpan
+from fanmesh.transport.choosing import UnknownTransport
 from fanmesh.workers import Context, Worker, run
 from fanmesh.workers.service import Observe
 
@@ -28,6 +29,7 @@ def worker(
     seed: int = 0,
     warm: bool = True,
     drain: str = "20s",
+    transport: str = "",
     tied: Tied = False,
     output: Output = "text",
 ) -> int:
@@ -40,6 +42,7 @@ def worker(
         seed: The same seed gives the same calls the same fate.
         warm: Run the modules' `warm()` first.
         drain: How long running calls may go on after SIGTERM.
+        transport: grpcio or fast; grpcio, or as FANMESH_TRANSPORT says, if not given.
         tied: End when stdin does.
         output: Text, or one JSON document.
     """
@@ -61,9 +64,12 @@ def worker(
             observe=_observer(recorder) if recorder is not OFF else None,
             ready=lambda port: _ready(listen, port, found, output),
             drain=grace,
+            transport=transport,
         )
     except OSError as error:
         raise Stop(f"cannot listen on {listen}: {error}", "another process may have it; choose another port") from error
+    except UnknownTransport as error:
+        raise Stop(str(error), "choose another --transport", Exit.USAGE) from error
     except ValueError as error:
         raise Stop(str(error), "serve each under a name of its own: NAME=MODULE:FUNCTION", Exit.USAGE) from error
     finally:

@@ -146,15 +146,23 @@ class GrpcChannel:
         await self.raw.close(None)
 
 
+def _no_tls(options: ChannelOptions | ServerOptions) -> None:
+    """Refuse to talk in the clear where encryption was asked for: the core takes certificates as PEM, which a context hides."""
+    if options.tls is not None:
+        raise ValueError("tls as an SSLContext needs the fast transport")
+
+
 class GrpcTransport:
     """grpc.aio as a Transport."""
 
     def connect(self, address: str, options: ChannelOptions = _DEFAULTS) -> GrpcChannel:
         """A channel to `address`. Connects when first used."""
+        _no_tls(options)
         return GrpcChannel(address, options)
 
     def server(
         self, listen: str, routes: Routes, *, names: Sequence[str] = (), options: ServerOptions = _SERVER_DEFAULTS
     ) -> GrpcServer:
         """A server bound to `listen`. OSError if the address is taken."""
+        _no_tls(options)
         return GrpcServer(listen, routes, names, options)

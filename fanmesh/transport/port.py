@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from typing import NamedTuple, Protocol, TypeAlias
 
 from google.protobuf.message import Message
@@ -212,6 +213,7 @@ class ChannelOptions:
 
     `window`: what a peer may send ahead in one call before it is read here; None = the library's own, which grows with the
     speed of the line to megabytes, for each of many calls. A message that is waited for is let in whole, however large.
+    `tls` encrypts, and says whom to trust and who we are (mTLS); the fast transport only, which sets its ALPN.
     """
 
     receive_limit: int = 16 * MIB
@@ -222,6 +224,7 @@ class ChannelOptions:
     keepalive_every: float = 10.0
     keepalive_timeout: float = 2.0
     spread: bool = False
+    tls: SSLContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +232,15 @@ class ServerOptions:
     """How a server behaves. Sizes in bytes. `reuse_port` lets several processes share one port.
 
     `connection_age`: seconds after which a connection takes no new calls and is closed when its last one has ended (±10 %, so
-    that not all are closed at once); None = never. `window`: as for a channel.
+    that not all are closed at once); None = never. `window`: as for a channel. `tls` is the server's certificate and, if
+    callers must show theirs (mTLS), whom it trusts; the fast transport only, which sets its ALPN.
     """
 
     receive_limit: int = 16 * MIB
     window: int | None = None
     reuse_port: bool = False
     connection_age: float | None = None
+    tls: SSLContext | None = None
 
 
 class Server(Protocol):

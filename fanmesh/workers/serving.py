@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import uvloop
 
-from fanmesh.transport.grpc_aio import GrpcTransport
+from fanmesh.transport.choosing import Transports
 from fanmesh.transport.port import Server, ServerOptions, Transport
 from fanmesh.workers.acting import Behaviour
 from fanmesh.workers.declaring import Worker
@@ -24,20 +24,21 @@ async def serve(
     listen: str = "127.0.0.1:0",
     behaviour: Behaviour | None = None,
     observe: Observe | None = None,
-    transport: Transport | None = None,
+    transport: Transport | str = "",
     options: ServerOptions | None = None,
 ) -> Server:
     """A started server with these workers; its `port` says where, `stop(grace)` ends it.
 
     One worker answers every call; of several, the metadata key `fanmesh-worker` names the one that is meant. Health knows
-    each worker by its name. `behaviour` decides for each call how to misbehave first, `observe` wraps each call. ValueError if
-    two workers share a name, OSError if the address is taken.
+    each worker by its name. `behaviour` decides for each call how to misbehave first, `observe` wraps each call. `transport`:
+    one, or its name (grpcio or fast). ValueError if two workers share a name or the transport is not installed, OSError if the
+    address is taken.
     """
     hooks = Hooks(behaviour=behaviour)
     if observe is not None:
         hooks = Hooks(behaviour=behaviour, observe=observe)
     service = WorkerService(workers, hooks)
-    server = (transport or GrpcTransport()).server(
+    server = Transports(transport).default.server(
         listen, service.routes(), names=[worker.name for worker in workers], options=options or ServerOptions()
     )
     await server.start()
@@ -51,15 +52,16 @@ def run(
     observe: Observe | None = None,
     ready: Callable[[int], None] | None = None,
     drain: float = DRAIN,
+    transport: str = "",
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain for up to `drain` seconds. `ready` is told the port."""
+    """Serve until SIGTERM or SIGINT, then drain for up to `drain` seconds. `ready` is told the port; the rest as `serve`."""
 
     async def main() -> None:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        server = await serve(*workers, listen=listen, behaviour=behaviour, observe=observe)
+        server = await serve(*workers, listen=listen, behaviour=behaviour, observe=observe, transport=transport)
         if ready is not None:
             ready(server.port)
         await stopping.wait()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import Transport
 from fanmesh.v1.dispatcher_pb2 import DispatchResponse
@@ -20,7 +21,7 @@ CASES = load()
 CONFIG = on(VIRTUAL_TICK, CASES)
 NAMES = [case.name for case in CASES]
 
-TRANSPORTS: dict[str, Callable[[], Transport]] = {"grpc_aio": GrpcTransport}
+TRANSPORTS: dict[str, Callable[[], Transport]] = {"grpc_aio": GrpcTransport, "fast": FastTransport}
 """Every implementation of the transport port passes the same cases."""
 
 

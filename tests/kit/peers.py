@@ -1,17 +1,25 @@
-"""A server and a channel of the default transport, and what its handlers do."""
+"""A server and a channel, of whichever transport, and what its handlers do."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import pytest
 
 from fanmesh.model.fault import Code
 from fanmesh.transport import status
-from fanmesh.transport.grpc_aio import GrpcChannel, GrpcTransport
-from fanmesh.transport.port import ChannelOptions, Routes, RpcError, ServerCall, StatusError
+from fanmesh.transport.fast import FastTransport
+from fanmesh.transport.grpc_aio import GrpcTransport
+from fanmesh.transport.port import ChannelOptions, Routes, RpcError, ServerCall, StatusError, Transport
 
-TRANSPORT = GrpcTransport()
+TRANSPORTS: dict[str, Callable[[], Transport]] = {"grpcio": GrpcTransport, "fast": FastTransport}
+
+
+class Pair(NamedTuple):
+    """Who calls, and who is called."""
+
+    client: Transport
+    server: Transport
 
 
 class Worker:
@@ -98,12 +106,12 @@ class Worker:
 
 
 class Peers:
-    """One server and one channel to it."""
+    """One server and one channel to it. The channel is either transport's: both say in `live` which calls run."""
 
-    def __init__(self, options: ChannelOptions) -> None:
+    def __init__(self, pair: Pair, options: ChannelOptions) -> None:
         self.worker = Worker()
-        self.server = TRANSPORT.server("127.0.0.1:0", self.worker.routes())
-        self.channel: GrpcChannel = TRANSPORT.connect(f"127.0.0.1:{self.server.port}", options)
+        self.server = pair.server.server("127.0.0.1:0", self.worker.routes())
+        self.channel: Any = pair.client.connect(f"127.0.0.1:{self.server.port}", options)
 
     async def __aenter__(self) -> Self:
         await self.server.start()
@@ -114,8 +122,8 @@ class Peers:
         await self.server.stop()
 
 
-def peers(options: ChannelOptions | None = None) -> Peers:
-    return Peers(options or ChannelOptions())
+def peers(pair: Pair, options: ChannelOptions | None = None) -> Peers:
+    return Peers(pair, options or ChannelOptions())
 
 
 async def failing(call: Callable[[], object]) -> RpcError:

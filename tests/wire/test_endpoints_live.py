@@ -17,7 +17,7 @@ from dispatcher.wire.endpoints import Endpoints
 from fanmesh.model.fault import Code
 from fanmesh.model.times import SECOND
 from fanmesh.runtime.clock import LoopClock, now_ns
-from fanmesh.transport.grpc_aio import GrpcTransport
+from fanmesh.transport.choosing import Transports
 from fanmesh.v1 import report_pb2
 from fanmesh.workers import Worker, serve, worker
 from tests.kit.calls import ask
@@ -167,7 +167,7 @@ async def test_a_spare_endpoint_has_a_connection_of_its_own() -> None:
         await c.reader.read()
 
     async with raw(serve_raw) as port:
-        endpoints = Endpoints(GrpcTransport(), LoopClock(asyncio.get_running_loop()), Limits())
+        endpoints = Endpoints(Transports(), LoopClock(asyncio.get_running_loop()), Limits())
         one = Declared("one", f"dns:///localhost:{port}", opaque=True)
         found, unknown = await endpoints.find([one, replace(one, name="hedged", policy=HEDGED)])
         endpoints.use(found)

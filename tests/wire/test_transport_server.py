@@ -7,11 +7,10 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from fanmesh.model.fault import Code
-from fanmesh.transport.grpc_aio import GrpcTransport
-from fanmesh.transport.port import Channel, Routes, RpcError, ServerCall
+from fanmesh.transport.port import Channel, Routes, RpcError, ServerCall, Transport
 from fanmesh.v1 import worker_pb2
+from tests.kit.peers import Pair
 
-TRANSPORT = GrpcTransport()
 SERVICE = worker_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name
 PROCESS = f"/{SERVICE}/Process"
 
@@ -28,11 +27,11 @@ async def health(channel: Channel, service: str) -> int:
 
 
 @pytest.mark.asyncio
-async def test_every_server_answers_health_for_itself_its_services_and_its_names() -> None:
+async def test_every_server_answers_health_for_itself_its_services_and_its_names(pair: Pair) -> None:
     """SERVING once started; one name can be taken out; an unknown one is NOT_FOUND."""
-    server = TRANSPORT.server("127.0.0.1:0", Routes(unary={PROCESS: echo}), names=["geo"])
+    server = pair.server.server("127.0.0.1:0", Routes(unary={PROCESS: echo}), names=["geo"])
     await server.start()
-    channel = TRANSPORT.connect(f"127.0.0.1:{server.port}")
+    channel = pair.client.connect(f"127.0.0.1:{server.port}")
     for name in ("", SERVICE, "geo"):
         assert await health(channel, name) == HealthCheckResponse.SERVING
     await server.set_serving("geo", False)
@@ -45,11 +44,11 @@ async def test_every_server_answers_health_for_itself_its_services_and_its_names
 
 
 @pytest.mark.asyncio
-async def test_every_server_answers_reflection() -> None:
+async def test_every_server_answers_reflection(pair: Pair) -> None:
     """Tools find the services and their descriptors."""
-    server = TRANSPORT.server("127.0.0.1:0", Routes(unary={PROCESS: echo}))
+    server = pair.server.server("127.0.0.1:0", Routes(unary={PROCESS: echo}))
     await server.start()
-    channel = TRANSPORT.connect(f"127.0.0.1:{server.port}")
+    channel = pair.client.connect(f"127.0.0.1:{server.port}")
     call = channel.duplex("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", timeout=5)
 
     async def ask(request: ServerReflectionRequest) -> ServerReflectionResponse:
@@ -71,7 +70,7 @@ async def test_every_server_answers_reflection() -> None:
 
 
 @pytest.mark.asyncio
-async def test_stopping_says_so_and_lets_running_calls_end() -> None:
+async def test_stopping_says_so_and_lets_running_calls_end(pair: Pair) -> None:
     """NOT_SERVING reaches watchers first, the running call is answered, and watchers do not hold up the stop."""
     gate, entered = asyncio.Event(), asyncio.Event()
 
@@ -80,9 +79,9 @@ async def test_stopping_says_so_and_lets_running_calls_end() -> None:
         await gate.wait()
         return b"done"
 
-    server = TRANSPORT.server("127.0.0.1:0", Routes(unary={"/t.T/wait": wait}))
+    server = pair.server.server("127.0.0.1:0", Routes(unary={"/t.T/wait": wait}))
     await server.start()
-    channel = TRANSPORT.connect(f"127.0.0.1:{server.port}")
+    channel = pair.client.connect(f"127.0.0.1:{server.port}")
     watch = channel.stream("/grpc.health.v1.Health/Watch", HealthCheckRequest().SerializeToString())
     assert HealthCheckResponse.FromString(await anext(watch)).status == HealthCheckResponse.SERVING
     running = asyncio.ensure_future(channel.unary("/t.T/wait", b""))
@@ -97,7 +96,7 @@ async def test_stopping_says_so_and_lets_running_calls_end() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_call_that_outlives_the_grace_is_cancelled() -> None:
+async def test_a_call_that_outlives_the_grace_is_cancelled(pair: Pair) -> None:
     """The grace is a promise in both directions."""
     entered, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -108,9 +107,9 @@ async def test_a_call_that_outlives_the_grace_is_cancelled() -> None:
         finally:
             cancelled.set()
 
-    server = TRANSPORT.server("127.0.0.1:0", Routes(unary={"/t.T/hang": hang}))
+    server = pair.server.server("127.0.0.1:0", Routes(unary={"/t.T/hang": hang}))
     await server.start()
-    channel = TRANSPORT.connect(f"127.0.0.1:{server.port}")
+    channel = pair.client.connect(f"127.0.0.1:{server.port}")
     running = asyncio.ensure_future(channel.unary("/t.T/hang", b"", timeout=30))
     await entered.wait()
     await server.stop(grace=0.05)
@@ -121,10 +120,10 @@ async def test_a_call_that_outlives_the_grace_is_cancelled() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_taken_address_is_an_oserror() -> None:
+async def test_a_taken_address_is_an_oserror(transport: Transport) -> None:
     """It names the address."""
-    server = TRANSPORT.server("127.0.0.1:0", Routes())
+    server = transport.server("127.0.0.1:0", Routes())
     with pytest.raises(OSError, match=f"127.0.0.1:{server.port}"):
-        TRANSPORT.server(f"127.0.0.1:{server.port}", Routes())
+        transport.server(f"127.0.0.1:{server.port}", Routes())
     await server.start()
     await server.stop()

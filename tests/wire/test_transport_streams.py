@@ -1,4 +1,4 @@
-"""Streams of the default transport, and how a channel ends, on real sockets."""
+"""Streams of each transport with itself and with the other, and how a channel ends, on real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,13 +7,13 @@ import pytest
 
 from fanmesh.model.fault import Code
 from fanmesh.transport.port import MIB, Routes, RpcError, ServerCall
-from tests.kit.peers import TRANSPORT, failing, peers, soon
+from tests.kit.peers import Pair, failing, peers, soon
 
 
 @pytest.mark.asyncio
-async def test_a_stream_gives_every_message_and_then_its_trailers() -> None:
+async def test_a_stream_gives_every_message_and_then_its_trailers(pair: Pair) -> None:
     """Also when it ends before the first one is read."""
-    async with peers() as p:
+    async with peers(pair) as p:
         for n in (0, 1, 500):
             stream = p.channel.stream("/t.T/count", b"%d" % n)
             assert [int(m) async for m in stream] == list(range(n))
@@ -23,9 +23,9 @@ async def test_a_stream_gives_every_message_and_then_its_trailers() -> None:
 
 
 @pytest.mark.asyncio
-async def test_closing_a_stream_cancels_the_worker() -> None:
+async def test_closing_a_stream_cancels_the_worker(pair: Pair) -> None:
     """`aclose` reaches the peer, whether or not somebody is reading, and may be repeated."""
-    async with peers() as p:
+    async with peers(pair) as p:
         stream = p.channel.stream("/t.T/drip", b"")
         assert await anext(stream) == b"first"
         reading = asyncio.ensure_future(stream.read())
@@ -40,9 +40,9 @@ async def test_closing_a_stream_cancels_the_worker() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_cancelled_read_loses_nothing() -> None:
+async def test_a_cancelled_read_loses_nothing(pair: Pair) -> None:
     """Whoever stops waiting for a message may come back for it."""
-    async with peers() as p:
+    async with peers(pair) as p:
         call = p.channel.duplex("/t.T/chat")
         reading = asyncio.ensure_future(call.read())
         await asyncio.wait((reading,), timeout=0)
@@ -55,9 +55,9 @@ async def test_a_cancelled_read_loses_nothing() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_stream_that_breaks_gives_its_parts_first() -> None:
+async def test_a_stream_that_breaks_gives_its_parts_first(pair: Pair) -> None:
     """Then the status, as RpcError."""
-    async with peers() as p:
+    async with peers(pair) as p:
         stream = p.channel.stream("/t.T/half", b"")
         assert await anext(stream) == b"first"
         error = await failing(lambda: anext(stream))
@@ -66,9 +66,9 @@ async def test_a_stream_that_breaks_gives_its_parts_first() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_stream_that_outlives_its_timeout_is_a_deadline_of_ours() -> None:
+async def test_a_stream_that_outlives_its_timeout_is_a_deadline_of_ours(pair: Pair) -> None:
     """The timeout covers the whole stream."""
-    async with peers() as p:
+    async with peers(pair) as p:
         stream = p.channel.stream("/t.T/drip", b"", timeout=0.1)
         assert await anext(stream) == b"first"
         error = await failing(lambda: anext(stream))
@@ -77,9 +77,9 @@ async def test_a_stream_that_outlives_its_timeout_is_a_deadline_of_ours() -> Non
 
 
 @pytest.mark.asyncio
-async def test_a_duplex_call_talks_both_ways_and_ends_on_half_close() -> None:
+async def test_a_duplex_call_talks_both_ways_and_ends_on_half_close(pair: Pair) -> None:
     """Half-close may be repeated; the end comes with trailers."""
-    async with peers() as p:
+    async with peers(pair) as p:
         call = p.channel.duplex("/t.T/chat")
         for word in (b"a", b"b"):
             await call.write(word)
@@ -93,9 +93,9 @@ async def test_a_duplex_call_talks_both_ways_and_ends_on_half_close() -> None:
 
 
 @pytest.mark.asyncio
-async def test_writing_after_the_peer_has_ended_is_an_error() -> None:
+async def test_writing_after_the_peer_has_ended_is_an_error(pair: Pair) -> None:
     """The call says that it is over instead of swallowing what nobody reads."""
-    async with peers() as p:
+    async with peers(pair) as p:
         call = p.channel.duplex("/t.T/chat")
         await call.write(b"bye")
         assert await call.read() is None
@@ -105,9 +105,9 @@ async def test_writing_after_the_peer_has_ended_is_an_error() -> None:
 
 
 @pytest.mark.asyncio
-async def test_closing_a_channel_waits_for_its_calls_and_then_ends_them() -> None:
+async def test_closing_a_channel_waits_for_its_calls_and_then_ends_them(pair: Pair) -> None:
     """Within the grace calls may finish; after it they fail as UNAVAILABLE; later ones are never sent."""
-    async with peers() as p:
+    async with peers(pair) as p:
         hanging = asyncio.ensure_future(p.channel.unary("/t.T/hang", b""))
         stream = p.channel.stream("/t.T/drip", b"")
         assert await anext(stream) == b"first"
@@ -126,7 +126,7 @@ async def test_closing_a_channel_waits_for_its_calls_and_then_ends_them() -> Non
 
 
 @pytest.mark.asyncio
-async def test_a_call_that_ends_within_the_grace_ends_well() -> None:
+async def test_a_call_that_ends_within_the_grace_ends_well(pair: Pair) -> None:
     """Closing is not cancelling."""
     gate = asyncio.Event()
     entered = asyncio.Event()
@@ -136,9 +136,9 @@ async def test_a_call_that_ends_within_the_grace_ends_well() -> None:
         await gate.wait()
         return b"done"
 
-    server = TRANSPORT.server("127.0.0.1:0", Routes(unary={"/t.T/wait": wait}))
+    server = pair.server.server("127.0.0.1:0", Routes(unary={"/t.T/wait": wait}))
     await server.start()
-    channel = TRANSPORT.connect(f"127.0.0.1:{server.port}")
+    channel = pair.client.connect(f"127.0.0.1:{server.port}")
     call = asyncio.ensure_future(channel.unary("/t.T/wait", b""))
     await soon(entered)
     closing = asyncio.ensure_future(channel.close(grace=5))
@@ -149,7 +149,7 @@ async def test_a_call_that_ends_within_the_grace_ends_well() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_cancelled_write_stays_on_its_way_and_the_next_one_waits_for_it() -> None:
+async def test_a_cancelled_write_stays_on_its_way_and_the_next_one_waits_for_it(pair: Pair) -> None:
     """A peer that does not read stops its writer; a writer that gives up breaks neither the call nor the order."""
     gate = asyncio.Event()
 
@@ -158,9 +158,9 @@ async def test_a_cancelled_write_stays_on_its_way_and_the_next_one_waits_for_it(
         async for request in requests:
             await call.write(b"%d" % len(request))
 
-    server = TRANSPORT.server("127.0.0.1:0", Routes(duplex={"/t.T/late": late_reader}))
+    server = pair.server.server("127.0.0.1:0", Routes(duplex={"/t.T/late": late_reader}))
     await server.start()
-    channel = TRANSPORT.connect(f"127.0.0.1:{server.port}")
+    channel = pair.client.connect(f"127.0.0.1:{server.port}")
     call = channel.duplex("/t.T/late")
     taken = 0
     while True:  # until the windows on the way are full; how much they hold is the transport's affair

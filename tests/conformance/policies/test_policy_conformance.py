@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 import uvloop
 
+from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import Transport
 from tests.conformance.drivers import REAL_TICK, VIRTUAL_TICK
@@ -25,7 +26,7 @@ NAMES = [case.name for case in CASES]
 
 Play: TypeAlias = Callable[[str], Played]
 
-TRANSPORTS: dict[str, Callable[[], Transport]] = {"grpc_aio": GrpcTransport}
+TRANSPORTS: dict[str, Callable[[], Transport]] = {"grpc_aio": GrpcTransport, "fast": FastTransport}
 """Every implementation of the transport port passes the same cases."""
 
 

@@ -172,7 +172,7 @@ def test_a_problem_without_a_text_has_no_line() -> None:
             "plans.enrich.accept.success: unknown key (did you mean 'min_success'?)",
         ),
         ("- {plan: enrich}", "- {plan: enrich, when: 'true'}", "routes[0].when: unknown key"),
-        ("routes:", "server: {port: 1}\nroutes:", "server.port: unknown key"),
+        ("routes:", "server: {hm: 1}\nroutes:", "server.hm: unknown key"),
         (
             "effect: read}",
             "effect: read, faults: {delays: {}}}",

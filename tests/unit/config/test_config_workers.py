@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from dispatcher.config import Config, MergeCatalogue, ServerConfig, load_mapping
+from dispatcher.config.problems import Problem
 from dispatcher.model.plan import Effect, Worker
 from dispatcher.model.policy import (
     BUILT_IN,
@@ -76,6 +77,34 @@ def test_what_cannot_be_resolved_is_one_endpoint(load: Load, keys: str, target: 
     """`opaque` by word, and always for sockets and names of a mesh, which are passed on as they are."""
     phone = worker(load, f"{keys}, effect: read")
     assert (phone.target, phone.opaque) == (target, opaque)
+
+
+@pytest.mark.parametrize(
+    ("keys", "transport"),
+    [
+        ("target: 'a:1'", ""),
+        ("target: 'a:1', transport: null", ""),
+        ("target: 'a:1', transport: fast", "fast"),
+        ("target: 'a:1', transport: grpcio", "grpcio"),
+        ("target: 'xds:///a'", "grpcio"),
+        ("target: 'xds:///a', transport: grpcio", "grpcio"),
+    ],
+)
+def test_a_worker_has_its_servers_transport_unless_it_needs_another(load: Load, keys: str, transport: str) -> None:
+    """Only grpcio knows xds."""
+    assert worker(load, f"{keys}, effect: read").transport == transport
+
+
+def test_xds_over_the_fast_transport_is_refused(wrong: Callable[..., list[Problem]]) -> None:
+    """When the file is read, and not when the first call fails."""
+    (problem,) = wrong('{target: "phone:50051", effect: read}', '{target: "xds:///a", effect: read, transport: fast}')
+    assert (problem.path, problem.message) == ("workers.phone.transport", "fast knows no xds: targets")
+
+
+def test_the_servers_transport_is_nobodys_unless_given(load: Load) -> None:
+    """Then the environment, or the program, names it."""
+    assert load().server.transport == ""
+    assert load("routes:", "server: {transport: fast}\nroutes:").server.transport == "fast"
 
 
 @pytest.mark.parametrize(

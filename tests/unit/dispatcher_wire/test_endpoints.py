@@ -13,6 +13,7 @@ from dispatcher.model.policy import HEDGED, STANDARD
 from dispatcher.wire.endpoints import DRAIN, Endpoints
 from fanmesh.model.times import MS, SECOND, seconds
 from fanmesh.testing import VirtualClock, run_virtual
+from fanmesh.transport.choosing import Transports
 
 A, B, C = "10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"
 GEO, USERS = Worker("geo", "dns:///geo:1"), Worker("users", "dns:///users:1")
@@ -68,7 +69,7 @@ class _World:
         self.slow: asyncio.Future[list[str]] | None = None
         self.dropped: list[tuple[str, str]] = []
         self.endpoints = Endpoints(
-            self.transport,
+            Transports(self.transport),
             VirtualClock(self.loop),
             Limits(),
             dropped=lambda worker, address: self.dropped.append((worker, address)),

@@ -57,6 +57,7 @@ SINS: Final = (
     Sin("the services import", "aggregator/sin_plan.py", "import dispatcher.model.plan", "aggregator.sin_plan"),
     Sin("sample_workers", "sample_workers/sin_plan.py", "import dispatcher.model.plan", "sample_workers.sin_plan"),
     Sin("fanmesh never imports", "fanmesh/sin_plan.py", "import dispatcher.model.plan", "fanmesh.sin_plan"),
+    Sin("ngh2", "fanmesh/workers/sin_ngh2.py", "import ngh2", "fanmesh.workers.sin_ngh2"),
     Sin("submodules of fanmesh", "dispatcher/model/sin_root.py", "import fanmesh", "dispatcher.model.sin_root"),
     Sin("nothing is built", "dispatcher/wire/sin_lab.py", "import fanmesh.testing.loop", "dispatcher.wire.sin_lab"),
 )

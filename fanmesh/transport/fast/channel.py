@@ -1,0 +1,139 @@
+"""A channel: calls to one address, over one link, or over one to each address of a name in turn.
+
+In turn is for names behind which nobody looks, like a headless service that a client balances over; whoever picks among
+endpoints itself makes a channel to each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from fanmesh.transport.failures import closed, cut_off
+from fanmesh.transport.fast.address import parse
+from fanmesh.transport.fast.client_call import ClientCall, UnaryCall
+from fanmesh.transport.fast.client_streams import FastDuplex, FastStream
+from fanmesh.transport.fast.link import Link
+from fanmesh.transport.fast.spread import Spread
+from fanmesh.transport.port import ChannelOptions, Metadata, Reply, RpcError
+
+
+class Links(Protocol):
+    """One link or many, as a channel needs them."""
+
+    def submit(self, call: ClientCall) -> None:
+        """Begin a call."""
+        ...
+
+    def forget(self, call: ClientCall) -> None:
+        """A call that does not wait any more."""
+        ...
+
+    def choosable(self) -> bool:
+        """Whether a call made now has a chance."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait for a connection."""
+        ...
+
+    def shut(self, error: RpcError) -> None:
+        """The end."""
+        ...
+
+
+class FastChannel:
+    """One address."""
+
+    __slots__ = ("_limit", "_links", "_quiet", "address", "closed", "live")
+
+    def __init__(self, address: str, options: ChannelOptions) -> None:
+        target = parse(address, options.tls)
+        if target.tls is not None:
+            target.tls.set_alpn_protocols(["h2"])
+        self.address = address
+        self.closed = False
+        self.live: set[ClientCall] = set()
+        """Calls that run."""
+        self._limit = options.receive_limit
+        self._quiet: asyncio.Future[None] | None = None
+        self._links: Links = (
+            Spread(address, target, options) if options.spread and target.host else Link(address, target, options)
+        )
+
+    def ready(self) -> bool:
+        """Whether a call made now has a chance: connected, or never yet tried."""
+        return not self.closed and self._links.choosable()
+
+    async def wait_ready(self, timeout: float) -> bool:  # noqa: ASYNC109  (the limit of a probe)
+        """Connect; whether it succeeded within `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._links.ready()
+        except TimeoutError:
+            return False
+        return not self.closed
+
+    async def unary(
+        self,
+        path: str,
+        request: bytes,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109  (gRPC's deadline: it travels)
+        metadata: Metadata = (),
+    ) -> Reply:
+        """One request, one answer; see the port."""
+        if self.closed:
+            raise closed(self.address)
+        call = UnaryCall(path, request, timeout, metadata, self._limit)
+        live = self.live
+        live.add(call)
+        try:
+            self._links.submit(call)
+            return await call.answer
+        except asyncio.CancelledError:
+            self._links.forget(call)
+            call.leave()
+            raise
+        finally:
+            live.discard(call)
+            if self._quiet is not None:
+                self._check_quiet()
+
+    def stream(self, path: str, request: bytes, *, timeout: float | None = None, metadata: Metadata = ()) -> FastStream:
+        """One request, many answers."""
+        call = FastStream(path, request, timeout, metadata, self._limit)
+        self._begin(call)
+        return call
+
+    def duplex(self, path: str, *, timeout: float | None = None, metadata: Metadata = ()) -> FastDuplex:
+        """Many requests, many answers."""
+        call = FastDuplex(path, None, timeout, metadata, self._limit)
+        self._begin(call)
+        return call
+
+    def _begin(self, call: FastStream) -> None:
+        if self.closed:
+            call.done()
+            raise closed(self.address)
+        self.live.add(call)
+        call.over = self._over
+        self._links.submit(call)
+
+    def _over(self, call: ClientCall) -> None:
+        self.live.discard(call)
+        self._links.forget(call)
+        if self._quiet is not None:
+            self._check_quiet()
+
+    def _check_quiet(self) -> None:
+        if not self.live and self._quiet is not None and not self._quiet.done():
+            self._quiet.set_result(None)
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Let calls in flight end for up to `grace` seconds, then cancel them."""
+        if self.live and grace > 0:
+            self._quiet = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._quiet,), timeout=grace)
+        self.closed = True
+        self._links.shut(cut_off(self.address))

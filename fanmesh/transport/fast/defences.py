@@ -1,0 +1,100 @@
+"""How much of what a peer may do, and how much we may do to a peer. Numbers and one bucket; pure.
+
+The engine (libnghttp2) refuses what is malformed. What is well-formed and still an attack is a matter of amounts, and those are
+here, with what each is against.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fanmesh.model.times import SECOND
+
+KIB: Final = 1024
+
+STREAM_WINDOW: Final = 512 * KIB
+"""Bytes of a stream that are taken in before somebody reads them."""
+
+CONNECTION_WINDOW: Final = 2**31 - 1
+"""Open as far as HTTP/2 allows: a stream that nobody reads must hold up itself and no other one."""
+
+CONNECTION_LEAST: Final = 2**29
+"""A connection whose window is smaller is replaced. The engine forgets the bytes of a DATA frame that was half there when its
+stream was reset, up to 16 KiB each time, and never opens the window for them again (see docs/transport.md)."""
+
+MAX_STREAMS: Final = 1024
+"""Calls at once on one connection; a client's further ones wait on its side."""
+
+MAX_HEADERS: Final = 64 * KIB
+MAX_FIELDS: Final = 256
+MAX_CONTINUATIONS: Final = 8
+"""Of one header block, decoded: against header bombs and endless CONTINUATION frames. Beyond: the connection ends."""
+
+GREETING: Final = 10.0
+"""Seconds from the connection to the peer's SETTINGS."""
+
+IDLE_PING: Final = 60.0
+IDLE_ANSWER: Final = 20.0
+"""Seconds of silence after which a server asks whether its client is there, and for the answer: against half-open peers."""
+
+LINGER: Final = 60.0
+"""Seconds in which a finished answer must have left: against callers that ask for much and read nothing."""
+
+PEER_RESETS: Final = (5000, 1000)
+"""Streams that a client may reset before they are answered: at once, and per second. Against rapid reset (CVE-2023-44487); a
+dispatcher that hedges and cancels much, without a ration of its own, stays below."""
+
+PEER_CONTROL: Final = (1000, 100)
+"""PING, SETTINGS and empty DATA frames between two frames that carry something: at once, and per second."""
+
+OUR_RESETS: Final = (100, 200)
+"""Streams that a client resets: at once, and per second. The rest of a mass cancellation waits its turn, its answers unread.
+Servers built on Rust's h2 answer some 200 at once with GOAWAY ENHANCE_YOUR_CALM; after such an answer half of it holds."""
+
+HIGH_WATER: Final = 64 * KIB
+"""Bytes of a stream that wait for the peer's window; above it a writer waits, too."""
+
+CHUNK: Final = 64 * KIB
+"""Bytes that are asked of the engine at once: more is collected in a buffer that outgrows the processor's caches."""
+
+HELD_BACK: Final = 256 * KIB
+"""Bytes that the socket may hold back before the engine is asked no more."""
+
+LARGE: Final = 16 * KIB
+"""Messages from this size on are handed over without being copied behind their head."""
+
+
+class Bucket:
+    """A token bucket. `burst` at once, `rate` per second."""
+
+    __slots__ = ("_at", "_left", "burst", "rate")
+
+    def __init__(self, burst: float, rate: float) -> None:
+        self.burst = burst
+        self.rate = rate
+        self._left = float(burst)
+        self._at: int | None = None
+
+    def take(self, now: int) -> bool:
+        """Whether one more is within the limit at `now` (nanoseconds)."""
+        self._fill(now)
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def wait(self, now: int) -> float:
+        """Seconds until `take` would say yes; 0 if it would now."""
+        self._fill(now)
+        return 0.0 if self._left >= 1 else (1 - self._left) / self.rate
+
+    def halve(self) -> None:
+        """Be more careful from now on, down to one at once and one per second."""
+        self.burst = max(1.0, self.burst / 2)
+        self.rate = max(1.0, self.rate / 2)
+        self._left = min(self._left, self.burst)
+
+    def _fill(self, now: int) -> None:
+        if self._at is not None:
+            self._left = min(self.burst, self._left + (now - self._at) / SECOND * self.rate)
+        self._at = now

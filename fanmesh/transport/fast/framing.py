@@ -1,0 +1,146 @@
+"""gRPC's messages in a stream of bytes: five bytes before each one say whether it is compressed and how long it is. Pure.
+
+What has come is kept as bytes and cut when somebody reads: a peer that sends a million empty messages costs five megabytes of
+its window, not a million objects.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from fanmesh.model.fault import Code
+
+HEAD: Final = 5
+_GZIP: Final = 31  # zlib's word for "gzip, any window"
+
+
+class BadMessage(Exception):  # noqa: N818  (what it is)
+    """A message that cannot be taken: too large, or not what its head says. Ends the call with `code`."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def head(length: int) -> bytes:
+    """What precedes an uncompressed message of so many bytes."""
+    return b"\0" + length.to_bytes(4, "big")
+
+
+def goaway(last_stream: int, error_code: int, debug: bytes) -> bytes:
+    """A GOAWAY frame, for a connection whose engine has given up and writes none itself."""
+    body = last_stream.to_bytes(4, "big") + error_code.to_bytes(4, "big") + debug
+    return len(body).to_bytes(3, "big") + b"\x07\0\0\0\0\0" + body
+
+
+def inflate(payload: bytes, encoding: bytes, limit: int) -> bytes:
+    """A compressed message of at most `limit` bytes. BadMessage."""
+    if encoding != b"gzip":
+        raise BadMessage(Code.INTERNAL, f"a compressed message in a call whose grpc-encoding is {encoding.decode('latin-1')!r}")
+    inflater = zlib.decompressobj(_GZIP)
+    try:
+        out = inflater.decompress(payload, limit + 1)
+    except zlib.error:
+        raise BadMessage(Code.INTERNAL, "a compressed message that is no gzip") from None
+    if len(out) > limit:
+        raise too_large(f"at least {limit + 1}", limit)
+    if not inflater.eof:
+        raise BadMessage(Code.INTERNAL, "a compressed message that is cut short")
+    return out
+
+
+def too_large(length: object, limit: int) -> BadMessage:
+    """The refusal of a message over the receive limit, in the words of every gRPC implementation: programs look for them."""
+    return BadMessage(Code.RESOURCE_EXHAUSTED, f"received message larger than max ({length} vs. {limit})")
+
+
+class Inbox:
+    """What has arrived of one direction of a call. `encoding` is its grpc-encoding, `limit` the most bytes of a message."""
+
+    __slots__ = ("_bytes", "encoding", "limit")
+
+    def __init__(self, limit: int, encoding: bytes = b"identity") -> None:
+        self.limit = limit
+        self.encoding = encoding
+        self._bytes = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def feed(self, data: bytes) -> None:
+        """More bytes."""
+        self._bytes += data
+
+    def clear(self) -> None:
+        """Forget what nobody will read."""
+        self._bytes = bytearray()
+
+    def take(self) -> tuple[bytes, int] | None:
+        """The next message and the bytes that it took, or None if it is not all there yet. BadMessage."""
+        data = self._bytes
+        if len(data) < HEAD:
+            return None
+        if data[0] > 1:
+            raise BadMessage(Code.INTERNAL, f"a message with the flags {data[0]:#04x}")
+        length = int.from_bytes(data[1:HEAD], "big")
+        if length > self.limit:
+            raise too_large(length, self.limit)
+        used = HEAD + length
+        if len(data) < used:
+            return None
+        compressed = data[0] == 1
+        with memoryview(data) as view:
+            message = bytes(view[HEAD:used])
+        del data[:used]
+        return (inflate(message, self.encoding, self.limit) if compressed else message), used
+
+
+class Only:
+    """The one message of a direction that has one. Kept as the frames came, so that a large one is put together once."""
+
+    __slots__ = ("_frames", "_size", "_wanted", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._frames: list[bytes] = []
+        self._size = 0
+        self._wanted = -1  # the message's length, once its head is here
+
+    def feed(self, data: bytes) -> None:
+        """A frame's bytes. BadMessage as soon as it is clear that there are too many."""
+        self._frames.append(data)
+        self._size += len(data)
+        if self._wanted < 0:
+            if self._size < HEAD:
+                return
+            if len(self._frames) > 1:
+                self._frames = [b"".join(self._frames)]
+            self._wanted = int.from_bytes(self._frames[0][1:HEAD], "big")
+            if self._wanted > self.limit:
+                raise too_large(self._wanted, self.limit)
+        if self._size > self._wanted + HEAD:
+            raise BadMessage(Code.INTERNAL, "more than one message where one belongs")
+
+    def drop(self) -> None:
+        """Forget what nobody will read."""
+        self._frames = []
+
+    def message(self, encoding: bytes) -> bytes | None:
+        """The message; None if there is none at all. BadMessage if it is none."""
+        frames = self._frames
+        if self._size == self._wanted + HEAD and not frames[0][0]:
+            first = frames[0][HEAD:]
+            return first if len(frames) == 1 else b"".join((first, *frames[1:]))
+        return _odd(b"".join(frames), encoding, self.limit)
+
+
+def _odd(data: bytes, encoding: bytes, limit: int) -> bytes | None:
+    """A message that is compressed, missing or broken."""
+    inbox = Inbox(limit, encoding)
+    inbox.feed(data)
+    taken = inbox.take()
+    if len(inbox):
+        raise BadMessage(Code.INTERNAL, "more than one message where one belongs" if taken else "a message that is cut short")
+    return None if taken is None else taken[0]

@@ -1,0 +1,164 @@
+"""Calls to all addresses of a name in turn, for names behind which nobody looks otherwise.
+
+What gRPC calls `dns` with `round_robin`: the name is resolved when first needed, and again when one of its addresses is lost,
+since that is when the set has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from fanmesh.model.fault import Code
+from fanmesh.model.times import SECOND
+from fanmesh.runtime.clock import sleep
+from fanmesh.transport.failures import closed
+from fanmesh.transport.fast.address import Target
+from fanmesh.transport.fast.client_call import ClientCall
+from fanmesh.transport.fast.link import Link, State
+from fanmesh.transport.port import ChannelOptions, RpcError
+
+
+class Spread:
+    """The links to the addresses of one name."""
+
+    def __init__(self, address: str, target: Target, options: ChannelOptions) -> None:
+        self._address = address
+        self._target = target
+        self._options = options
+        self._links: dict[tuple[str, int], Link] = {}
+        self._turn = 0
+        self._failure: RpcError | None = None  # of the last attempt to resolve
+        self._waiting: dict[ClientCall, None] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+        self._watching: set[asyncio.Future[None]] = set()
+        self._shut = False
+
+    def submit(self, call: ClientCall) -> None:
+        """Begin a call on the next link that is connected."""
+        if (link := self._next()) is not None:
+            link.submit(call)
+        elif self._shut:
+            call.fail(closed(self._address))
+        elif (failure := self._hopeless()) is not None:
+            call.fail(RpcError(failure.code, failure.message, sent=False))
+        else:
+            self._waiting[call] = None
+            self._resolve()
+
+    def forget(self, call: ClientCall) -> None:
+        """A call that does not wait any more."""
+        self._waiting.pop(call, None)
+        for link in self._links.values():
+            link.forget(call)
+
+    def choosable(self) -> bool:
+        """Whether a call made now has a chance."""
+        if any(link.state is State.READY for link in self._links.values()):
+            return True
+        return not self._links and self._failure is None and self._task is None
+
+    async def ready(self) -> None:
+        """Wait until one link is connected."""
+        while not self._shut and self._next() is None:
+            self._resolve()
+            changed = asyncio.get_running_loop().create_future()
+            self._watching.add(changed)
+            try:
+                await changed
+            finally:
+                self._watching.discard(changed)
+
+    def shut(self, error: RpcError) -> None:
+        """End everything."""
+        self._shut = True
+        if self._task is not None:
+            self._task.cancel()
+        waiting, self._waiting = self._waiting, {}
+        for call in waiting:
+            call.fail(closed(self._address))
+        for link in self._links.values():
+            link.shut(error)
+        self._tell()
+
+    def changed(self, link: Link) -> None:
+        """A link is in another state: those who wait go on, and a lost one may mean that there are other addresses now."""
+        if self._shut:
+            return
+        if link.state is State.READY:
+            waiting, self._waiting = self._waiting, {}
+            for call in waiting:
+                self.submit(call)
+        elif link.state in (State.IDLE, State.TRANSIENT_FAILURE):
+            link.connect()
+            self._again = True
+            self._resolve()
+            self._give_up()
+        self._tell()
+
+    def _next(self) -> Link | None:
+        ready = [link for link in self._links.values() if link.state is State.READY]
+        if not ready:
+            return None
+        self._turn += 1
+        return ready[self._turn % len(ready)]
+
+    def _hopeless(self) -> RpcError | None:
+        """Why no call has a chance now; None if one may have."""
+        if not self._links:
+            return self._failure
+        if all(link.state is State.TRANSIENT_FAILURE for link in self._links.values()):
+            return next(iter(self._links.values())).failure
+        return None
+
+    def _give_up(self) -> None:
+        if (failure := self._hopeless()) is not None:
+            waiting, self._waiting = self._waiting, {}
+            for call in waiting:
+                call.fail(RpcError(failure.code, failure.message, sent=False))
+
+    def _tell(self) -> None:
+        for future in self._watching:
+            if not future.done():
+                future.set_result(None)
+
+    # ---------------------------------------------------------------- resolving
+
+    def _resolve(self) -> None:
+        if self._task is None and (self._again or not self._links):
+            self._task = asyncio.get_running_loop().create_task(self._resolving())
+
+    async def _resolving(self) -> None:
+        """Resolve, until there is an answer and nobody asks again. Once per longest backoff at most."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._again = False
+            try:
+                async with asyncio.timeout(self._options.connect_timeout):
+                    found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
+            except (OSError, TimeoutError) as e:
+                self._failure = RpcError(Code.UNAVAILABLE, f"cannot resolve {self._address}: {e}", sent=False)
+                self._again = True
+                self._give_up()
+                self._tell()
+            else:
+                self._failure = None
+                self._take([(str(entry[4][0]), int(entry[4][1])) for entry in found])
+            await sleep(int(self._options.reconnect_max * SECOND))
+            if not self._again:
+                self._task = None
+                return
+
+    def _take(self, found: list[tuple[str, int]]) -> None:
+        """These are the addresses now: connect to the new ones, let the others end their calls."""
+        wanted = dict.fromkeys(found)
+        for at in [at for at in self._links if at not in wanted]:
+            link = self._links.pop(at)
+            for connection in list(link.connections):
+                connection.retire()
+        for host, port in wanted:
+            if (host, port) not in self._links:
+                self._links[host, port] = Link(self._address, self._target.at(host, port), self._options, self)
+        for link in list(self._links.values()):
+            link.connect()

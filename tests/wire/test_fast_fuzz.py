@@ -1,0 +1,245 @@
+"""Peers that say anything at all: no crash, no call that hangs, no stream or task that stays behind.
+
+Over pairs of protocol and engine without sockets, so that thousands of conversations are cheap. What is said is well-formed
+up to some point, since noise alone ends at the first frame.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import ngh2
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from fanmesh.transport.fast.address import parse
+from fanmesh.transport.fast.client_call import UnaryCall
+from fanmesh.transport.fast.client_connection import ClientConnection
+from fanmesh.transport.fast.client_streams import FastDuplex
+from fanmesh.transport.fast.link import Link, State
+from fanmesh.transport.fast.server import _Running, _table
+from fanmesh.transport.fast.server_connection import ServerConnection
+from fanmesh.transport.port import ChannelOptions, RpcError
+from tests.kit.h2_peer import GENEROUS, HEAD, message, request
+from tests.kit.peers import Worker
+
+FRAME = st.builds(
+    lambda kind, flags, stream, body: len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body,
+    st.integers(0, 12),
+    st.integers(0, 255),
+    st.one_of(st.sampled_from([0, 1, 2, 3, 5]), st.integers(0, 2**32 - 1)),
+    st.binary(max_size=60),
+)
+"""Any frame, right or wrong."""
+
+FIELDS = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [
+                *((b"grpc-status", b"0"), (b"grpc-status", b"x"), (b"grpc-message", b"%"), (b"grpc-timeout", b"1m")),
+                *((b"grpc-encoding", b"gzip"), (b"grpc-encoding", b"br"), (b"k-bin", b"!"), (b"grpc-timeout", b"?")),
+            ]
+        ),
+        st.tuples(st.from_regex(rb"[a-z-]{1,10}", fullmatch=True), st.from_regex(rb"[!-~]{0,20}", fullmatch=True)),
+    ),
+    max_size=5,
+)
+BODY = st.one_of(
+    st.binary(max_size=50), st.binary(max_size=30).map(message), st.binary(max_size=20).map(lambda b: b"\1" + message(b)[1:])
+)
+
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("headers"), FIELDS, st.booleans()),
+        st.tuples(st.just("data"), BODY, st.booleans()),
+        st.tuples(st.just("trailers"), FIELDS, st.booleans()),
+        st.tuples(st.just("reset"), st.integers(0, 14), st.booleans()),
+        st.tuples(st.just("goaway"), st.integers(0, 7), st.booleans()),
+        st.tuples(st.just("frame"), FRAME, st.booleans()),
+        st.tuples(st.just("noise"), st.binary(max_size=30), st.booleans()),
+        st.tuples(st.just("turn"), st.none(), st.booleans()),
+    ),
+    max_size=12,
+)
+"""What a peer does; the last of each is a choice of the act: which stream, or whether it ends."""
+
+
+class Wire(asyncio.Transport):
+    """One end of a socket that is none: what is written is kept."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.out = bytearray()
+        self.shut = False
+
+    def write(self, data: Any) -> None:
+        """Keep it."""
+        self.out += data
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """No limits."""
+
+    def close(self) -> None:
+        """Shut."""
+        self.shut = True
+
+    abort = close
+
+
+async def turns(count: int = 8) -> None:
+    """Let the loop do what it has to do."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+class Scripted:
+    """The peer's engine, which does what an act says, as far as it is possible."""
+
+    def __init__(self, role: ngh2.Role, wire: Wire, into: Callable[[bytes], None]) -> None:
+        self.h2 = ngh2.Connection(role, GENEROUS)
+        self.h2.initiate_connection()
+        self.streams: list[int] = []
+        self._wire = wire
+        self._into = into
+
+    def exchange(self) -> None:
+        """Bytes both ways, until nobody has any."""
+        for _ in range(20):
+            heard, self._wire.out = bytes(self._wire.out), bytearray()
+            try:
+                if heard:
+                    self.h2.receive_data(heard)
+                said = self.h2.data_to_send()
+            except ngh2.NGH2Error:
+                return
+            self.streams += [event.stream_id for event in self.h2.events() if isinstance(event, ngh2.RequestReceived)]
+            if not said and not heard:
+                return
+            if said:
+                self._into(said)
+
+    def act(self, what: str, how: Any, choice: bool) -> None:  # noqa: FBT001
+        """Do it; what the engine refuses is not done."""
+        if what in ("frame", "noise"):
+            self._into(how)
+            return
+        stream = self.streams[-1 if choice else 0] if self.streams else 1
+        try:
+            match what:
+                case "headers" if self.h2.role is ngh2.Role.SERVER:
+                    self.h2.send_response(stream, [*HEAD, *how], end_stream=choice)
+                case "headers":
+                    self.streams.append(self.h2.send_request(request(b"/t.T/chat" if choice else b"/t.T/echo", *how)))
+                case "data":
+                    self.h2.send_data(stream, how, end_stream=choice)
+                case "trailers":
+                    self.h2.send_trailers(stream, how)
+                case "reset":
+                    self.h2.reset_stream(stream, how)
+                case "goaway":
+                    self.h2.send_goaway(how, last_stream_id=stream if choice else 0)
+        except (ngh2.NGH2Error, ValueError):
+            return
+
+
+async def serve_one(acts: list[tuple[str, Any, bool]]) -> None:
+    """A conversation with our server."""
+    wire, running, gone = Wire(), _Running(), []
+    connection = ServerConnection(_table(Worker().routes(), quiet=False), running, gone.append, limit=1000, encrypted=False)
+    connection.connection_made(wire)
+    peer = Scripted(ngh2.Role.CLIENT, wire, connection.data_received)
+    peer.exchange()
+    for what, how, choice in acts:
+        peer.act(what, how, choice)
+        peer.exchange()
+        if what == "turn":
+            await turns(2)
+    await turns()
+    peer.exchange()
+    connection.connection_lost(None)
+    await turns()
+    assert not connection.calls
+    assert running.count == 0
+    assert len(gone) == 1
+
+
+async def call_one(acts: list[tuple[str, Any, bool]]) -> None:
+    """A conversation with our client, which has a unary call and a bidirectional one running."""
+    wire = Wire()
+    link = Link("test", parse("test:1"), ChannelOptions())
+    connection = ClientConnection(link)
+    connection.connection_made(wire)
+    peer = Scripted(ngh2.Role.SERVER, wire, connection.data_received)
+    peer.exchange()
+    link.connection, link.state = connection, State.READY
+    unary = UnaryCall("/t.T/echo", b"x", None, (), 1000)
+    duplex = FastDuplex("/t.T/chat", None, None, (), 1000)
+    connection.open(unary)
+    connection.open(duplex)
+    await turns(2)
+    peer.exchange()
+    for what, how, choice in acts:
+        peer.act(what, how, choice)
+        peer.exchange()
+        if what == "turn":
+            await turns(2)
+    await turns()
+    peer.exchange()
+    connection.connection_lost(None)
+    link.shut(RpcError(0))  # type: ignore[arg-type]  # a call that waits for another connection ends, too
+    await turns()
+    assert unary.answer.done()
+    if unary.answer.exception() is not None:
+        assert isinstance(unary.answer.exception(), RpcError)
+    try:
+        while await asyncio.wait_for(duplex.read(), 5) is not None:
+            pass
+    except RpcError:
+        pass
+    with pytest.raises(RpcError):
+        await duplex.write(b"more")
+    await duplex.aclose()
+    assert not connection.streams
+    assert not connection._waiting
+
+
+def converse(one: Callable[[list[tuple[str, Any, bool]]], Any], acts: list[tuple[str, Any, bool]]) -> None:
+    """In a loop of its own; a task that is left, or an exception that nobody saw, is a failure."""
+    unseen: list[Any] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+        await one(acts)
+        await turns()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left
+
+    asyncio.run(main())
+    assert not unseen
+
+
+quick = settings(suppress_health_check=[HealthCheck.too_slow])
+
+
+@quick
+@given(ACTS)
+def test_a_server_survives_any_client(acts: list[tuple[str, Any, bool]]) -> None:
+    """Whatever it says, in whatever order."""
+    converse(serve_one, acts)
+
+
+@quick
+@example([("headers", [], False), ("headers", [], True)])
+@given(ACTS)
+def test_a_client_survives_any_server(acts: list[tuple[str, Any, bool]]) -> None:
+    """And every call ends with an answer or a status."""
+    converse(call_one, acts)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=2000)
+@given(ACTS, st.booleans())
+def test_thousands_of_conversations(acts: list[tuple[str, Any, bool]], serving: bool) -> None:  # noqa: FBT001
+    """The same, more of it."""
+    converse(serve_one if serving else call_one, acts)
