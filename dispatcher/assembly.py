@@ -47,7 +47,7 @@ def assemble(
 ) -> Engine:
     """An engine; without `aggregate` the fold runs in this process, without `books` nothing is known of any worker yet."""
     known = books if books is not None else Books()
-    around = Surroundings(endpoints, known, clock.now, sleep, uniform, observer, stage, ANSWERS)
+    around = Surroundings(endpoints, known, clock.now, sleep, uniform, observer, stage, ANSWERS, Box.of)
     return Engine(
         clock=clock,
         branch=branch_stack(around),

@@ -26,6 +26,7 @@ class Branch:
     allow_partial_input: bool | None = None
     on_stream_failure: str | None = None
     cache: Mapping[str, Any] | None = None
+    fallback: Mapping[str, Any] | None = None
 
     def mapping(self) -> dict[str, Any]:
         """As it would stand in YAML."""

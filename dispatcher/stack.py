@@ -1,6 +1,6 @@
 """The order of the layers. Here and nowhere else.
 
-    branch  = observe(cache(queue(attempts(attempt))))
+    branch  = observe(cache(fallback(queue(attempts(attempt)))))
     attempt = choose(inject(shape(leaf)))
 
 Outermost first, each with the reason for its place. The numbers are those of docs/design.md; those that are missing join the
@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from dispatcher.layers.attempts import attempts
 from dispatcher.layers.cache import Answers, cache
+from dispatcher.layers.fallback import Box, fallback
 from dispatcher.layers.flight import Track
 from dispatcher.layers.inject import Sleep, faults
 from dispatcher.layers.observe import observe
@@ -31,7 +32,7 @@ Call = TypeVar("Call")
 class Surroundings(NamedTuple):
     """What the layers of a process share. `stage`: how overloaded it is; `uniform`: random numbers in [0, 1).
 
-    `answers`: how answers are told apart.
+    `answers`: how answers are told apart; `box` wraps a mapped value as an input.
     """
 
     endpoints: Endpoints
@@ -42,6 +43,7 @@ class Surroundings(NamedTuple):
     observer: Observer
     stage: Callable[[], Stage]
     answers: Answers
+    box: Box
 
 
 def stack(layers: Sequence[Callable[[Call], Call]], leaf: Call) -> Call:
@@ -74,11 +76,13 @@ def branch_stack(around: Surroundings) -> BranchCall:
     """What one branch passes through."""
     layers: list[BranchLayer] = [
         observe(around.observer),  # 1: outermost, so that a branch counts once whatever happens below
-        cache(around.books, around.answers, now=around.now),  # 1½: above the queue, so that an answer that is there, or on
-        # its way, takes no place of the worker; above attempts, so that what is kept is the end of a branch and not of a try
+        cache(around.books, around.answers, now=around.now),  # 1¼: above the queue, so that an answer that is there, or on
+        # its way, takes no place of the worker; above fallback, so that an older answer is the last thing that is tried
+        fallback(around.books, now=around.now, box=around.box),  # 1½: above the queue, so that who is asked instead has its own
+        # queue, attempts and books; below observe, so that it stays one branch with one deadline
         queue(around.books, now=around.now),  # 2: waiting happens once, above attempts, so that nothing below ever queues
     ]
-    _, books, now, _, uniform, observer, stage, _ = around
+    _, books, now, _, uniform, observer, stage, *_ = around
     joint = attempts(Track(attempt_stack(around), books, now, uniform, observer, stage))  # 3: the joint between the kinds;
     # retry and hedge in one, above pick so that each attempt may go elsewhere; their timers start at the send
     return stack(layers, joint)

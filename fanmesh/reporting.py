@@ -124,12 +124,12 @@ def _write_usage(usage: Usage, out: payload_pb2.Usage) -> None:
 def to_attempt(attempt: AttemptReport) -> report_pb2.AttemptReport:
     """AttemptReport → protobuf."""
     out = report_pb2.AttemptReport()
-    _write_attempt(attempt, out)
+    _write_attempt(attempt, out, "")
     return out
 
 
-def _write_attempt(attempt: AttemptReport, out: report_pb2.AttemptReport) -> None:
-    number, kind, endpoint, started_after, elapsed, code, fault, won, cancelled, usage = attempt
+def _write_attempt(attempt: AttemptReport, out: report_pb2.AttemptReport, owner: str) -> None:
+    number, kind, endpoint, started_after, elapsed, code, fault, won, cancelled, usage, worker = attempt
     out.kind = _number(kind)
     out.endpoint = endpoint
     _write_duration(started_after, out.started_after)
@@ -146,10 +146,12 @@ def _write_attempt(attempt: AttemptReport, out: report_pb2.AttemptReport) -> Non
         out.cancelled = True
     if usage is not NOTHING and usage:
         _write_usage(usage, out.usage)
+    if worker != owner:
+        out.worker = worker
 
 
-def from_attempt(attempt: report_pb2.AttemptReport) -> AttemptReport:
-    """Protobuf → AttemptReport."""
+def from_attempt(attempt: report_pb2.AttemptReport, owner: str = "") -> AttemptReport:
+    """Protobuf → AttemptReport. `owner`: the worker of its branch."""
     return AttemptReport(
         number=attempt.number,
         kind=_member(AttemptKind, attempt.kind, AttemptKind.FIRST),
@@ -161,6 +163,7 @@ def from_attempt(attempt: report_pb2.AttemptReport) -> AttemptReport:
         won=attempt.won,
         cancelled=attempt.cancelled,
         usage=from_usage(attempt.usage),
+        worker=attempt.worker or owner,
     )
 
 
@@ -204,7 +207,7 @@ def _write_branch(branch: BranchReport, out: report_pb2.BranchReport) -> None:
     if (usage := branch.usage) is not NOTHING and usage:
         _write_usage(usage, out.usage)
     for attempt in branch.attempts:
-        _write_attempt(attempt, out.attempts.add())
+        _write_attempt(attempt, out.attempts.add(), branch.worker)
     for decision in branch.decisions:
         told = out.decisions.add(what=decision.what, why=decision.why, endpoint=decision.endpoint)
         _write_duration(decision.after, told.after)
@@ -220,7 +223,7 @@ def from_branch(branch: report_pb2.BranchReport) -> BranchReport:
         endpoint=branch.endpoint,
         code=branch.status.code,
         detail=branch.status.message,
-        attempts=tuple(map(from_attempt, branch.attempts)),
+        attempts=tuple([from_attempt(attempt, branch.worker) for attempt in branch.attempts]),
         started_after=nanoseconds(branch.started_after) if branch.HasField("started_after") else None,
         elapsed=nanoseconds(branch.elapsed) if branch.HasField("elapsed") else None,
         queued=nanoseconds(branch.queued),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from dispatcher.config import reserved
+from dispatcher.config.build_fallbacks import check_values
 from dispatcher.config.build_nodes import build_nodes, check_paths
 from dispatcher.config.build_workers import build_workers
 from dispatcher.config.check_plans import until_places, until_rules
@@ -16,7 +16,7 @@ from dispatcher.config.expressions import condition, predicate
 from dispatcher.config.merges import MergeCatalogue
 from dispatcher.config.methods import check_methods, read_methods
 from dispatcher.config.parse import Parsed
-from dispatcher.config.placing import placed
+from dispatcher.config.placing import SYNTHESIS, placed
 from dispatcher.config.policies import Policies
 from dispatcher.config.problems import Path
 from dispatcher.config.shape import (
@@ -28,6 +28,7 @@ from dispatcher.config.shape import (
     PredicateShape,
     QuietShape,
     Rule,
+    SynthesisShape,
 )
 from dispatcher.config.version import version
 from dispatcher.model.plan import Accepts, Catalogue, Node, Plan, Route, Worker, accept_any, unfit
@@ -68,6 +69,7 @@ def _plan(name: str, plan: PlanShape, workers: dict[str, Worker], parsed: Parsed
         return built
     branches = placed(plan, path)
     for node in built.nodes:
+        check_values(node, branches[node.id], spec.kind, accepts, parsed)
         where = branches[node.id].path
         if node.each is not None and (why := accepts(node.id, gather(node.each.gather, []))) is not None:
             parsed.complain((*where, "for_each"), f"merge {spec.kind} cannot take it: {why}", at_key=True)
@@ -126,6 +128,8 @@ def _spec(plan: PlanShape) -> MergeSpec:
         return MergeSpec("best_confidence" if plan.cascade else "collect")
     if isinstance(plan.merge, str):
         return MergeSpec(plan.merge)
+    if isinstance(plan.merge, SynthesisShape):
+        return MergeSpec(SYNTHESIS, {"branch": SYNTHESIS, "otherwise": plan.merge.synthesize.otherwise})
     ((kind, options),) = plan.merge.items()
     return MergeSpec(kind, options)
 
@@ -134,9 +138,9 @@ def _merge(
     spec: MergeSpec, plan: PlanShape, path: Path, parsed: Parsed, merges: MergeCatalogue
 ) -> tuple[MergeSpec, Accepts | None]:
     """The merge, with its function if it names one, and what it accepts; None if it is wrong."""
-    where: Path = (*path, "merge", spec.kind) if isinstance(plan.merge, dict) else (*path, "merge")
-    if spec.kind in reserved.MERGES:
-        parsed.complain(where, reserved.unsupported(f"merge: {spec.kind}"))
+    where: Path = (*path, "merge") if plan.merge is None or isinstance(plan.merge, str) else (*path, "merge", spec.kind)
+    if plan.merge == SYNTHESIS:
+        parsed.complain(where, "nobody makes one answer of all", "{synthesize: {worker: w}}")
         return spec, None
     try:
         spec = merges.resolve(spec)

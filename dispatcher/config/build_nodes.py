@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from dispatcher.config.build_fallbacks import asked, stood_in_by, whole, with_fallbacks
 from dispatcher.config.caches import cache_of
-from dispatcher.config.expressions import AFTER, BEFORE, JUDGING, LISTED, Asked, condition, mapping
+from dispatcher.config.expressions import AFTER, BEFORE, JUDGING, LISTED, Asked, Mapped, condition, mapping
+from dispatcher.config.gathering import ANY_ANSWER, all_there, anything_there
 from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import Placed, Stop, named, placed
 from dispatcher.config.problems import Path
@@ -28,11 +30,8 @@ def build_nodes(plan: PlanShape, path: Path, workers: Mapping[str, Worker], pars
     """The nodes, in plan order. What is wrong is added to `parsed.problems`."""
     branches = placed(plan, path)
     known = named(path, parsed)
-    nodes = [
-        _node(name, branch, workers.get(branch.shape.worker or name, Worker(name)), known, branches, parsed)
-        for name, branch in branches.items()
-    ]
-    if ring := cycle({node.id: node.edges.all() for node in nodes}):
+    nodes = [_node(name, branch, workers, known, branches, parsed) for name, branch in branches.items()]
+    if ring := cycle({node.id: node.edges.all() | stood_in_by(node) & branches.keys() for node in nodes}):
         told = "a branch cannot read itself" if len(ring) == 2 else f"branches wait for each other: {' → '.join(ring)}"
         parsed.complain(branches[ring[0]].path, told, "that one of them reads less", at_key=True)
         nodes = [replace(node, edges=NO_EDGES) for node in nodes]
@@ -40,23 +39,34 @@ def build_nodes(plan: PlanShape, path: Path, workers: Mapping[str, Worker], pars
 
 
 def _node(
-    name: str, branch: Placed, worker: Worker, known: Collection[str], branches: Mapping[str, Placed], parsed: Parsed
+    name: str,
+    branch: Placed,
+    workers: Mapping[str, Worker],
+    known: Collection[str],
+    branches: Mapping[str, Placed],
+    parsed: Parsed,
 ) -> Node:
     shape, path = branch.shape, branch.path
+    worker = workers.get(shape.worker or name, Worker(name))
     match shape.if_missing:
         case UseShape(use=default):
             if_missing = IfMissing.USE
         case word:
             if_missing, default = IfMissing[word.upper()], None
+    there = branches.keys()  # a name that is known, and not there, has been complained about
     own = condition(shape.condition, (*path, "if"), known, parsed)
     each, listed = _each(shape.for_each, (*path, "for_each"), known, parsed)
     more: frozenset[str] = frozenset() if each is None else LISTED
     sent = mapping(shape.input, (*path, "input"), known, BEFORE | more, parsed)
     given = mapping(shape.output, (*path, "output"), known, AFTER | more, parsed)
     cache, keyed = cache_of(shape, worker, path, known, BEFORE | more, parsed)
-    asked = _escalating(own, branch.stops, parsed) if branch.stops else own
-    there = branches.keys()  # a name that is known, and not there, has been complained about
-    return Node(
+    ruled = _escalating(own, branch.stops, parsed) if branch.stops else own
+    fed = sent.branches | given.branches | listed | keyed
+    edges = Edges(ruled.branches & there, fed & there, branch.after & there)
+    if branch.gathers:
+        ruled, edges = Asked(anything_there), Edges(asks=frozenset(there - {name}))
+        sent = sent if shape.input is not None else Mapped(all_there)
+    node = Node(
         id=name,
         worker=worker,
         required=shape.required,
@@ -66,17 +76,18 @@ def _node(
         sla=shape.sla,
         if_missing=if_missing,
         default=default,
-        condition=asked.condition,
-        condition_source=_told(shape.condition, branch.stops),
+        condition=ruled.condition,
+        condition_source=ANY_ANSWER if branch.gathers else _told(shape.condition, branch.stops),
         input=sent.mapping,
         output=given.mapping,
         discard_broken=shape.on_stream_failure == "discard",
-        edges=Edges(asked.branches & there, (sent.branches | given.branches | listed | keyed) & there, branch.after & there),
+        edges=edges,
         min_time=shape.min_time or 0,
         allow_partial_input=shape.allow_partial_input,
         each=each,
         cache=cache,
     )
+    return node if shape.fallback is None else with_fallbacks(node, branch, workers, known, more, parsed)
 
 
 def _each(
@@ -128,14 +139,14 @@ def _guarded(nodes: Sequence[Node], branches: Mapping[str, Placed], parsed: Pars
     guarded = []
     for node in nodes:
         write, shape = fed.get(node.id), branches[node.id].shape
-        if write is None or not node.worker.streams:
+        if write is None or not any(one.streams for one in asked(node)):
             guarded.append(node)
             continue
         if shape.on_stream_failure == "keep" and "on_stream_failure" in shape.model_fields_set:
             message = f"what is kept of a broken stream would feed the write {write.id}"
             where = (*branches[node.id].path, "on_stream_failure")
             parsed.complain(where, message, f"discard, or allow_partial_input: true at {write.id}")
-        guarded.append(replace(node, discard_broken=True))
+        guarded.append(whole(node))
     return tuple(guarded)
 
 

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from dispatcher.config.check_fallbacks import check_fallbacks
+from dispatcher.config.check_synthesis import check_synthesis
 from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import named, placed
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.quantities import show_duration
-from dispatcher.config.shape import BranchShape, CountShape, CoverageShape, PlanShape, PredicateShape, QuietShape, Rule
+from dispatcher.config.shape import (
+    BranchShape,
+    CountShape,
+    CoverageShape,
+    PlanShape,
+    PredicateShape,
+    QuietShape,
+    Rule,
+    SynthesisShape,
+)
 
 WAYS: Final = ("branches", "stages", "cascade")
 
@@ -24,7 +35,10 @@ def check_plan(plan: PlanShape, path: Path, workers: Collection[str], parsed: Pa
     branches = placed(plan, path)
     for name, branch in branches.items():
         _branch(name, branch.shape, branch.path, plan, workers, parsed)
+        check_fallbacks(name, branch, plan, list(branches), workers, parsed)
     _times(plan, path, parsed)
+    if isinstance(plan.merge, SynthesisShape):
+        check_synthesis(plan.merge.synthesize, until_rules(plan), path, parsed)
     if branches:
         _rules(plan, path, parsed)
 
@@ -50,11 +64,12 @@ def _branch(name: str, branch: BranchShape, path: Path, plan: PlanShape, workers
         parsed.complain(where, f"unknown worker {worker!r}{near(worker, workers)}", listed(workers), at_key=at_key)
     if branch.allow_partial_input and branch.input is None and branch.output is None:
         parsed.complain((*path, "allow_partial_input"), "no effect: this branch is fed by the request alone", warning=True)
-    if branch.min_time is not None and branch.timeout is not None and branch.min_time > branch.timeout:
+    alone = branch.fallback is None  # otherwise the timeout is not of all that it does
+    if branch.min_time is not None and branch.timeout is not None and branch.min_time > branch.timeout and alone:
         message = f"{show_duration(branch.min_time)} is longer than its timeout {show_duration(branch.timeout)}: it never runs"
         parsed.complain((*path, "min_time"), message, f"at most {show_duration(branch.timeout)}")
     soft, timeout, latency = branch.soft_timeout, branch.timeout, plan.budget.latency
-    if soft is not None and timeout is not None and soft >= timeout:
+    if soft is not None and timeout is not None and soft >= timeout and alone:
         parsed.complain(
             (*path, "timeout"),
             f"{show_duration(timeout)} is not longer than soft_timeout {show_duration(soft)}",

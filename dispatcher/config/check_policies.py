@@ -7,21 +7,21 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from dispatcher.config.parse import Parsed
-from dispatcher.config.placing import placed
+from dispatcher.config.placing import instead, placed
 from dispatcher.config.policies import Policies, known_names
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.quantities import show_duration
-from dispatcher.config.shape import BranchShape, FileShape
+from dispatcher.config.shape import BranchShape, FallbackShape, FileShape
 from dispatcher.config.shape_policies import PolicyShape
 from dispatcher.config.shape_types import Section
 from dispatcher.model.policy import Policy
 
 
 class _Use(NamedTuple):
-    """A branch that has a policy. `time` in ns: the most that it can take; None = nobody says."""
+    """A branch, or a fallback, whose worker has a policy. `time` in ns: the most that it can take; None = nobody says."""
 
     path: Path
-    branch: BranchShape
+    branch: BranchShape | FallbackShape
     time: int | None
 
 
@@ -102,10 +102,15 @@ def _uses(name: str, shape: FileShape, policies: Policies) -> Iterator[_Use]:
     """The branches of declared workers that have this policy."""
     for plan_name, plan in shape.plans.items():
         for branch_name, branch in placed(plan, ("plans", plan_name)).items():
-            worker = shape.workers.get(branch.shape.worker or branch_name)
-            if worker is not None and policies.named_by(worker) == name:
-                bounds = [bound for bound in (branch.shape.timeout, plan.budget.latency) if bound is not None]
-                yield _Use(branch.path, branch.shape, min(bounds, default=None))
+            asked: list[tuple[str, Path, BranchShape | FallbackShape]] = [
+                (branch.shape.worker or branch_name, branch.path, branch.shape)
+            ]
+            asked += [(one.shape.worker or "", one.path, one.shape) for one in instead(branch)]
+            for worker_name, path, said in asked:
+                worker = shape.workers.get(worker_name)
+                if worker is not None and policies.named_by(worker) == name:
+                    bounds = [bound for bound in (said.timeout, plan.budget.latency) if bound is not None]
+                    yield _Use(path, said, min(bounds, default=None))
 
 
 def _late_hedge(name: str, policy: Policy, uses: list[_Use], shape: FileShape, parsed: Parsed) -> None:

@@ -8,7 +8,7 @@ from dispatcher.config.check_plans import check_plan
 from dispatcher.config.check_policies import check_policies, rising
 from dispatcher.config.check_workers import check_worker
 from dispatcher.config.parse import Parsed
-from dispatcher.config.placing import placed
+from dispatcher.config.placing import placed, workers_of
 from dispatcher.config.policies import Policies
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.quantities import show_duration
@@ -70,7 +70,8 @@ def _overload(shape: FileShape, parsed: Parsed) -> None:
 def _unused(shape: FileShape, local: Iterable[str], parsed: Parsed) -> None:
     if parsed.cut or any(problem.severity == "error" for problem in parsed.problems):
         return  # it may be meant where something is wrong
-    used = {branch.shape.worker or name for plan in shape.plans.values() for name, branch in placed(plan, ()).items()}
+    placings = [item for plan in shape.plans.values() for item in placed(plan, ()).items()]
+    used = {worker for name, branch in placings for worker in workers_of(name, branch)}
     for name in local:
         if name not in used and name not in shape.workers:
             known = {*used, *shape.workers}

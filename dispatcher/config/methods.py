@@ -11,10 +11,11 @@ from pathlib import Path as File
 from typing import Final, TypeAlias
 
 from dispatcher.config.parse import Parsed
-from dispatcher.config.placing import placed
+from dispatcher.config.placing import instead, placed
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.shape import FileShape, WorkerShape
 from dispatcher.model.method import Described, Method, NotDescribed
+from fanmesh.model.values import JsonValue
 
 DescribeMethod: TypeAlias = Callable[[Method], Described]
 """What a method takes and returns, by its descriptors. Raises NotDescribed."""
@@ -70,14 +71,19 @@ def check_methods(
                 _check_stream(shape.workers[name], known, ("workers", name), parsed)
     for plan, keys in shape.plans.items():
         for branch, node in placed(keys, ("plans", plan)).items():
-            target = described.get(node.shape.worker or branch)
-            if target is None or node.shape.input is None:
-                continue
-            where: Path = (*node.path, "input")
-            for misfit in target.misfits(node.shape.input):
-                expected = listed(misfit.known) if misfit.known else ""
-                message = f"{misfit.message}{near(misfit.wrong, misfit.known)}"
-                parsed.complain((*where, *misfit.path), message, expected, at_key=bool(misfit.known))
+            _check_input(node.shape.input, node.path, described.get(node.shape.worker or branch), parsed)
+            for other in instead(node):
+                if (worker := other.shape.worker) is not None:
+                    _check_input(other.shape.input, other.path, described.get(worker), parsed)
+
+
+def _check_input(given: JsonValue, path: Path, target: Described | None, parsed: Parsed) -> None:
+    if target is None or given is None:
+        return
+    for misfit in target.misfits(given):
+        expected = listed(misfit.known) if misfit.known else ""
+        message = f"{misfit.message}{near(misfit.wrong, misfit.known)}"
+        parsed.complain((*path, "input", *misfit.path), message, expected, at_key=bool(misfit.known))
 
 
 def _any_cut(path: Path, parsed: Parsed, *keys: str) -> bool:

@@ -26,7 +26,7 @@ _ROUNDS: Final = 8
 
 _STAND_INS: Final[dict[str, Any]] = {
     "version": 1, "workers": {}, "plans": {}, "branch": "unknown", "effect": "read", "plan": "unknown",
-    "per_second": 1, "percent": 1, "of": "1ms", "ttl": "1s",
+    "worker": "unknown", "per_second": 1, "percent": 1, "of": "1ms", "ttl": "1s",
 }  # fmt: skip
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 KEYS: Final = frozenset({
-    "access", "estimate", "fallback", "include", "price",
+    "access", "estimate", "include", "price",
     "rollouts", "spend_limits", "tls", "tokens", "triggers", "usd",
 })  # fmt: skip
 
-MERGES: Final = frozenset({"synthesize"})
-VALUES: Final = {"merge": MERGES}
+VALUES: Final[dict[str, frozenset[str]]] = {}
 """Values by the key that would hold them: the word itself, or the only key of a mapping."""
 
 

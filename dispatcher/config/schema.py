@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
-from dispatcher.config.shape import FileShape
+from dispatcher.config.placing import SYNTHESIS
+from dispatcher.config.shape import FileShape, SynthesizeShape
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -17,11 +18,21 @@ DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 def json_schema(merge_schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema. `merge_schema` is that of the `merge` key and must not refer to definitions of its own."""
     schema = FileShape.model_json_schema(by_alias=True, mode="validation")
-    definitions = {name.removesuffix("Shape"): _renamed(definition) for name, definition in schema.pop("$defs").items()}
-    definitions["Merge"] = {"title": "Merge", **deepcopy(dict(merge_schema))}
+    synthesis = SynthesizeShape.model_json_schema(by_alias=True, mode="validation")
+    found = {**schema.pop("$defs"), **synthesis.pop("$defs"), "SynthesizeShape": synthesis}
+    definitions = {name.removesuffix("Shape"): _renamed(definition) for name, definition in found.items()}
+    definitions["Merge"] = {"title": "Merge", **_written(deepcopy(dict(merge_schema)))}
     merge = definitions["Plan"]["properties"]["merge"]
     definitions["Plan"]["properties"]["merge"] = {**merge, "$ref": "#/$defs/Merge"}
     return {"$schema": DRAFT, **_renamed(schema), "title": "fanmesh.yaml", "$defs": dict(sorted(definitions.items()))}
+
+
+def _written(merge: dict[str, Any]) -> dict[str, Any]:
+    """The schema of merges as they are written: one of them is a branch."""
+    for arm in merge.get("anyOf", ()):
+        if (kind := arm.get("properties", {}).get(SYNTHESIS)) is not None:
+            arm["properties"][SYNTHESIS] = {"description": kind["description"], "$ref": "#/$defs/Synthesize"}
+    return merge
 
 
 def _renamed(schema: Any) -> Any:

@@ -158,6 +158,25 @@ class EachShape(Section):
     )
 
 
+class FallbackShape(Section):
+    """Who is asked when a branch's worker has failed: another worker, another branch of the plan, or nobody but a value."""
+
+    worker: Id | None = Field(default=None, description="Another worker, with its own policy, limit and queue.")
+    branch: Id | None = Field(
+        default=None, description="Another branch of the plan, whose answer stands in; it is waited for if it has not ended."
+    )
+    use: Any = Field(default=None, description="A value; unlike a default it counts as an answer.")
+    input: Template = Field(default=None, description="What the worker is sent; what the branch was, if not given.")
+    output: Template = Field(
+        default=None, description="What its answer becomes; of a worker, as the branch's own `output` says, if not given."
+    )
+    timeout: PositiveDuration | None = Field(default=None, description="From the worker's first send: then it has failed.")
+    min_time: PositiveDuration | None = Field(
+        default=None, description="With less time left it is not asked; 5ms if not given."
+    )
+    fallback: FallbackShape | None = Field(default=None, description="Who is asked when this one has failed, too.")
+
+
 class BranchShape(Section):
     """One branch of a plan: a worker, and what its answer means to the plan."""
 
@@ -165,7 +184,9 @@ class BranchShape(Section):
     required: bool = Field(default=False, description="Without it the plan fails; it is waited for until its hard timeout.")
     weight: float = Field(default=1.0, gt=0, description="Its share of coverage.")
     soft_timeout: PositiveDuration | None = Field(default=None, description="From its first send: then nobody waits for it.")
-    timeout: PositiveDuration | None = Field(default=None, description="From its first send: then it has failed.")
+    timeout: PositiveDuration | None = Field(
+        default=None, description="From its first send: then it has failed, or its `fallback` is asked."
+    )
     sla: PositiveDuration | None = Field(default=None, description="The expected answer time; reported, changes nothing.")
     if_missing: IfMissingShape = Field(
         default="skip", description="What its missing answer means: left out, a failed plan, or a value."
@@ -196,6 +217,9 @@ class BranchShape(Section):
         default="keep", description="The parts of a broken stream: merged, or not."
     )
     cache: CacheShape | None = Field(default=None, description="What is done for equal calls; each is made if not given.")
+    fallback: FallbackShape | None = Field(
+        default=None, description="Who is asked when its worker has failed: {worker: w}, {branch: b} or {use: value}."
+    )
 
 
 class StepShape(BranchShape):
@@ -207,6 +231,52 @@ class StepShape(BranchShape):
         description="Its answer is good enough if this holds: no further step. Reads `confidence`, `output`, `input`, "
         "`attributes`. Any answer is, if not given.",
     )
+
+
+class SynthesizeShape(Section):
+    """One more branch: it is given all the others' answers when those have ended, and its own is the result."""
+
+    worker: Id = Field(description="The worker that makes one answer of all.")
+    input: Template = Field(
+        default=None,
+        description="What it is sent; branch → answer of those that answered, if not given. Reads `branches`, all of them.",
+    )
+    output: Template = Field(default=None, description="What its answer becomes; reads `output`, too.")
+    min_time: PositiveDuration | None = Field(
+        default=None, description="The time that the others leave it: their deadline is that much before the request's stop."
+    )
+    timeout: PositiveDuration | None = Field(
+        default=None, description="From its first send: then it has failed, or its `fallback` is asked."
+    )
+    sla: PositiveDuration | None = Field(default=None, description="The expected answer time; reported, changes nothing.")
+    weight: float = Field(default=1.0, gt=0, description="Its share of coverage.")
+    on_stream_failure: Literal["keep", "discard"] = Field(
+        default="keep", description="The parts of a broken stream: merged, or not."
+    )
+    fallback: FallbackShape | None = Field(default=None, description="Who is asked when its worker has failed.")
+    otherwise: (
+        Annotated[
+            Annotated[str, Tag("(name)")] | Annotated[dict[str, Any], Field(min_length=1, max_length=1), Tag("(options)")],
+            choice(lambda v: "(name)" if isinstance(v, str) else "(options)", "a name or {name: options}"),
+        ]
+        | None
+    ) = Field(default=None, description="The merge of the others' answers if it fails; the request fails, if not given.")
+
+
+class SynthesisShape(Section):
+    """A merge that is a branch."""
+
+    synthesize: SynthesizeShape = Field(description="Who makes one answer of all.")
+
+
+def _merge_arm(value: Any) -> str:
+    match value:
+        case str():
+            return "(name)"
+        case SynthesisShape() | {"synthesize": _}:
+            return "(synthesize)" if isinstance(value, SynthesisShape) or len(value) == 1 else "(options)"
+        case _:
+            return "(options)"
 
 
 class BudgetShape(Section):
@@ -262,8 +332,10 @@ class PlanShape(Section):
     accept: AcceptShape = Field(default=AcceptShape(), description="The floor below which the request fails.")
     merge: (
         Annotated[
-            Annotated[str, Tag("(name)")] | Annotated[dict[str, Any], Field(min_length=1, max_length=1), Tag("(options)")],
-            choice(lambda v: "(name)" if isinstance(v, str) else "(options)", "a name or {name: options}"),
+            Annotated[str, Tag("(name)")]
+            | Annotated[SynthesisShape, Tag("(synthesize)")]
+            | Annotated[dict[str, Any], Field(min_length=1, max_length=1), Tag("(options)")],
+            choice(_merge_arm, "a name or {name: options}"),
             WithJsonSchema({}),
         ]
         | None

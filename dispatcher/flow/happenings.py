@@ -9,7 +9,6 @@ from dispatcher.layers.types import Attempt, BranchRun
 from fanmesh.model.coverage import Tally, leaf_tallies
 from fanmesh.model.endings import with_default
 from fanmesh.model.events import End, PartArrived
-from fanmesh.model.fault import Fault
 from fanmesh.model.outcome import Part, Success
 from fanmesh.model.states import BranchState
 from fanmesh.model.usage import NOTHING
@@ -40,12 +39,7 @@ def part_of(run: BranchRun, attempt: Attempt, part: Part) -> PartArrived:
 
 def wrote(runs: Iterable[BranchRun]) -> bool:
     """Whether a write may have reached a worker, so that repeating the request may repeat it."""
-    return any(run.node.writes and any(_arrived(attempt) for attempt in run.attempts) for run in runs)
-
-
-def _arrived(attempt: Attempt) -> bool:
-    """Whether a worker may have seen it."""
-    return not isinstance(attempt.outcome, Fault) or attempt.outcome.sent
+    return any(run.node.writes and any(attempt.arrived for attempt in run.made) for run in runs)
 
 
 def tallies(nodes: Iterable[BranchRun], expansions: Mapping[int, Expansion]) -> Iterator[Tally]:

@@ -21,8 +21,9 @@ from dispatcher.flow.prepare import fate_of, mapped, must_answer, sheds
 from dispatcher.flow.schedule import Step
 from dispatcher.flow.sink import BranchSink, Forward, NoSink
 from dispatcher.flow.staging import Staging
+from dispatcher.flow.stand_ins import StandIns
 from dispatcher.flow.tasks import Tasks
-from dispatcher.layers.types import BranchRun
+from dispatcher.layers.types import BranchRun, Relay
 from dispatcher.model.plan import Plan
 from fanmesh.model.endings import FAILURES, at_verdict, with_default
 from fanmesh.model.events import Change
@@ -55,6 +56,7 @@ class Nodes:
         "_ledger",
         "_plan",
         "_staging",
+        "_stand_ins",
         "_starting",
         "_stop",
         "_turning",
@@ -77,6 +79,7 @@ class Nodes:
         self.expansions: dict[int, Expansion] = {}
         self.halted = False
         self._staging = None if plan.graph is None else Staging(plan.graph, ledger.runs, self.sinks, engine)
+        self._stand_ins: StandIns | None = None
         self._turns: deque[Step] = deque()
         self._turning = False
         self._starting: list[BranchRun] = []
@@ -111,6 +114,8 @@ class Nodes:
             expansion.ended(run)
             self._advance(expansion)
             return
+        if self._stand_ins is not None:
+            self._stand_ins.ended(run)
         if self._plan.completion.on_failure is not OnFailure.SETTLE:
             self.halted |= with_default(run.state, run.reason, run.node.if_missing) in FAILURES
         if self._staging is None or self._ledger.verdict is not None or self.halted:
@@ -170,7 +175,10 @@ class Nodes:
         """Start a branch's task: its turn has come."""
         run.ready_at = self._ledger.now
         sink: BranchSink | NoSink = NO_SINK
-        if run.node.worker.streams:
+        if run.node.fallbacks:
+            self._stand_ins = self._stand_ins or StandIns(self._ledger.runs, self.leaves, self.sinks)
+            run.relay = Relay(self._stand_ins.of)
+        if run.node.worker.streams or run.relay is not None:  # who is asked instead may stream
             sink = self.sinks[run.index] = BranchSink(run, self._engine.accumulator(), self._heard.part, self._heard.wanted)
         if run.deadline < self._stop:
             self._alarms.add(Due(run.deadline, Rank.ENDING, run.index, None))
@@ -225,6 +233,8 @@ class Nodes:
         self.tasks.clear()
         self.sinks.clear()
         self.expansions.clear()
+        if self._stand_ins is not None:
+            self._stand_ins.clear()
 
 
 NO_SINK = NoSink()

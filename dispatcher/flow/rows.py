@@ -19,6 +19,7 @@ from fanmesh.model.usage import NOTHING
 # Bound once: on Python 3.11 reading a member through its class costs as much as the rest of the line.
 PENDING: Final = BranchState.PENDING
 SUCCEEDED: Final = BranchState.SUCCEEDED
+FELL_BACK: Final = BranchState.FELL_BACK
 LOCAL_TIMEOUT: Final = FaultKind.LOCAL_TIMEOUT
 """Told like our own cancellation: whether the transport's timer or flow's alarm is first is chance, and the alarm decides."""
 
@@ -28,13 +29,14 @@ def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
     node, state, reason, outcome, started = run.node, run.state, run.reason, run.outcome, run.started_at
     ended = now if run.ended_at is None else run.ended_at
     deciding = run.deciding or (run.attempts[-1] if run.attempts else None)
-    attempts = tuple([_attempt(attempt, run, ended, deciding) for attempt in run.attempts])
+    attempts = tuple([_attempt(attempt, run, ended, deciding) for attempt in (run.attempts if run.relay is None else run.made)])
     started_after = elapsed = sla_met = None
     if started is not None:
         started_after = started - run.request.arrived
         elapsed = max(0, ended - started)  # a verdict from afar may be older than the send
         if node.sla is not None and state is not PENDING:
-            sla_met = state is SUCCEEDED and elapsed <= node.sla
+            answered = state is SUCCEEDED or (state is FELL_BACK and run.relay is not None)  # an older answer is none in time
+            sla_met = answered and elapsed <= node.sla
     elif node.sla is not None and state is SUCCEEDED:
         sla_met = True  # nothing was sent, and it was there at once
     code, detail, confidence, usage = 0, "", None, NOTHING
@@ -86,7 +88,8 @@ def _attempt(attempt: Attempt, run: BranchRun, now: int, deciding: Attempt | Non
         max(0, (now if ended is None or ended > now else ended) - sent),
         code,
         fault,
-        run.state is SUCCEEDED and attempt is deciding,
+        attempt is deciding and (run.state is SUCCEEDED or (run.state is FELL_BACK and isinstance(outcome, Success))),
         cancelled,
         usage,
+        attempt.worker.name,
     )

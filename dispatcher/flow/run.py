@@ -156,7 +156,8 @@ class Run:
             return  # the transport's clock runs ahead of ours: the alarm, due within milliseconds, ends the branch
         sink = self._nodes.sinks.get(run.index)
         run.outcome = outcome
-        self._end(run, now - self.request.arrived, *ending_of(outcome), streamed=sink is not None and sink.keeps(outcome))
+        ending = ending_of(outcome)
+        self._end(run, now - self.request.arrived, *ending, streamed=sink is not None and sink.keeps(outcome))
         self._alarms.arm()
 
     def _late(self, run: BranchRun, outcome: Outcome) -> None:
@@ -321,7 +322,7 @@ class Run:
             run.sent, run.alarm = sent_to_nobody, wake_by_nobody
             if not self._nodes.tasks.running(run):
                 run.attempts.clear()
-                run.deciding = None
+                run.deciding = run.relay = None
         self._nodes.clear()
 
 

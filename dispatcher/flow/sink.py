@@ -39,6 +39,8 @@ class BranchSink:
         """Take a part of `attempt`."""
         if not self._wanted(self._run):
             return Gate.STOP
+        if attempt is not self._attempt:
+            self._held = self._run.node.whole_only  # a fallback has its own mapping
         try:
             self._parts.add(attempt.number, part.seq, replace=part.replace, value=part.value)
         except ValueError as misfit:

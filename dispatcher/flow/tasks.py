@@ -39,7 +39,7 @@ class Tasks:
             if task is None or task.done() or i in self._stopped:
                 continue
             self._stopped.add(i)
-            sent = run.started_at is not None and any(attempt.ended_at is None for attempt in run.attempts)
+            sent = run.started_at is not None and any(attempt.ended_at is None for attempt in run.made)
             if lasting and run.node.writes and sent:
                 self._engine.reaper.detach(task, self._engine.clock, run.deadline)
             else:

@@ -39,7 +39,7 @@ def attempts(track: Track) -> BranchCall:
         policy = worker.policy
         if worker.streams and policy.max_attempts > 1:  # whose parts are taken is decided while they come
             return await Race(track, run, sink, asyncio.current_task()).run()
-        attempt = Attempt(run, 0, FIRST, at, leaves)
+        attempt = Attempt(run, 0 if run.relay is None else run.relay.base, FIRST, at, leaves)
         if policy.hedge is not None:
             return await _watched(track, run, sink, attempt)
         outcome = await one(attempt, sink, track)

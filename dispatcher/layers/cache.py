@@ -136,6 +136,8 @@ class Asking:
         run, store, rule = self._run, self._cache.store, self._rule
         last = run.deciding or (run.attempts[-1] if run.attempts else None)
         answer = outcome if last is None or last.answer is None else last.answer
+        if isinstance(outcome, Success) and outcome.instead is not None:
+            return None  # it stands in for an answer: for this branch alone
         if isinstance(answer, Fault):
             if disproves(answer):
                 store.drop(self._key)

@@ -43,13 +43,16 @@ def leave(attempt: Attempt, now: int, track: Track) -> None:
     policy = worker.policy
     attempt.sent_at = now
     run.attempts.append(attempt)
-    if attempt.number == 0:
-        if run.started_at is None:  # else it has waited for another branch's call before, and they run
+    relay = run.relay
+    if attempt.number == (0 if relay is None else relay.base):
+        if run.started_at is None:  # else it has waited for another call before, and they run
             run.sent(run, now)
         if run.ended_at is not None:
             run.attempts.clear()
             attempt.endpoint = None
             raise asyncio.CancelledError
+        if relay is not None:
+            relay.left(run, now)
         if policy.max_attempts > 1:
             book = track.books.of(worker.name)
             if policy.retry is not None:
@@ -57,9 +60,9 @@ def leave(attempt: Attempt, now: int, track: Track) -> None:
             if policy.hedge is not None:
                 book.hedges.deposit(policy.hedge.max_extra_load)
                 attempt.hedge_after = hedge_after(attempt, worker, book, now)
-    attempt.deadline = run.deadline
+    attempt.deadline = run.deadline if relay is None else relay.until
     if policy.retry is not None and policy.retry.per_try_timeout is not None:
-        attempt.deadline = min(run.deadline, now + policy.retry.per_try_timeout)
+        attempt.deadline = min(attempt.deadline, now + policy.retry.per_try_timeout)
     track.observer.attempt_started(attempt)
 
 

@@ -32,7 +32,7 @@ def queue(books: Books, *, now: Now) -> BranchLayer:
             book, at = books.of(run.node.worker.name), now()
             book.places = limit.in_flight
             entered = await _entered(book, limit, run)
-            run.queued = now() - at
+            run.queued += now() - at  # where it waited for its own worker, and for its fallback
             if not entered:
                 book.count("refused", "queue_full")
                 run.note("refused", "queue_full", now())

@@ -51,7 +51,7 @@ class Race:
         self._run = run
         self._sink = sink
         self._book: WorkerBook = track.books.of(worker.name)
-        self._plan = Attempts(worker.policy, run.deadline, repeatable=worker.repeatable, least=run.node.least)
+        self._plan = Attempts(worker.policy, run.deadline, repeatable=worker.repeatable, least=run.node.least, base=run.base)
         self._made: dict[int, Attempt] = {}
         self._sides = Sides()
         self._purse = Purse(worker, self._book)
@@ -82,7 +82,7 @@ class Race:
     def _first(self, attempt: Attempt) -> None:
         """Take on an attempt that has been launched already."""
         self._made[self._plan.launched(FIRST, attempt.sent_at)] = attempt
-        self._plan.deadline = self._run.deadline
+        self._plan.deadline = self._run.until
         if attempt.hedge_after is not None:
             self._plan.hedge_in(attempt.hedge_after, attempt.sent_at)
 
@@ -141,7 +141,7 @@ class Race:
         last = self._plan.last
         fault = last.outcome if last is not None else None
         late = isinstance(fault, Fault) and fault.kind is FaultKind.LOCAL_TIMEOUT
-        return late and self._run.deadline - now < MIN_ATTEMPT
+        return late and self._plan.deadline - now < MIN_ATTEMPT
 
     def _out(self) -> int:
         """How many calls are out, those that have lost included."""
@@ -158,8 +158,8 @@ class Race:
         """An endpoint has been picked: the call is about to leave."""
         run, plan = self._run, self._plan
         leave(attempt, now, self._track)
-        if attempt.number == 0:
-            plan.deadline = run.deadline
+        if attempt.number == run.base:
+            plan.deadline = run.until
             if attempt.hedge_after is not None:
                 plan.hedge_in(attempt.hedge_after, now)
         else:
@@ -214,7 +214,7 @@ class Race:
 
     def _unsent(self, attempt: Attempt) -> None:
         """Give back what it has paid, if it has not left: it was refused an endpoint, or cancelled before its first step."""
-        if attempt.endpoint is None and attempt.number:
+        if attempt.endpoint is None and attempt.number != self._run.base:
             self._purse.refund(attempt.kind, self._track.now())
 
     def _side_done(self, attempt: Attempt, task: asyncio.Task[Outcome]) -> None:

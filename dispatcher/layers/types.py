@@ -10,8 +10,9 @@ An `Outcome` is a value; an exception out of a call means a bug or a cancellatio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import Enum, unique
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from dispatcher.model.plan import Node, Plan, unfit
@@ -55,6 +56,10 @@ class Note(NamedTuple):
     endpoint: str = ""
 
 
+StandIn: TypeAlias = Callable[[str], Awaitable[Outcome]]
+"""The name of a branch → what it has answered, once it has ended; a Fault if that is nothing."""
+
+
 class BranchRun:
     """One branch of one request while it runs. Owned by flow; layers read it and add attempts.
 
@@ -66,6 +71,7 @@ class BranchRun:
     read. `deciding`: the attempt whose outcome is the branch's. `trace` belongs to the observer. `item`: it is a leaf of
     `parent`, for the item at this position of a list; `items`: (key, item) of those that a node is called for, once they are
     known. `stand_in`: asked by flow at the branch's hard timeout, whether something is given in the place of its answer.
+    `relay`: None, unless it has a fallback; then `node`, `input` and `attempts` are those of whoever is asked now.
     """
 
     __slots__ = (
@@ -90,6 +96,7 @@ class BranchRun:
         "queued",
         "ready_at",
         "reason",
+        "relay",
         "request",
         "sent",
         "stand_in",
@@ -137,6 +144,7 @@ class BranchRun:
         self.ready_at = request.arrived
         self.deciding: Attempt | None = None
         self.stand_in: Callable[[], Outcome | None] | None = None
+        self.relay: Relay | None = None
         self.notes: list[Note] = NOTHING_NOTED
         self.trace: Any = None
 
@@ -150,6 +158,21 @@ class BranchRun:
     def unfit(self, value: Value) -> str | None:
         """Why the plan's merge cannot take a value of it; None = it can."""
         return unfit(self.node, value, self.plan.accepts)
+
+    @property
+    def base(self) -> int:
+        """The number of the first attempt of who is asked now: 0, unless a fallback is."""
+        return 0 if self.relay is None else self.relay.base
+
+    @property
+    def until(self) -> int:
+        """When whoever has been asked must have answered: the branch's deadline, unless a fallback is to have time, too."""
+        return self.deadline if self.relay is None else self.relay.until
+
+    @property
+    def made(self) -> Sequence[Attempt]:
+        """Every attempt that has left, in order, whoever it went to."""
+        return self.attempts if self.relay is None else sorted((*self.relay.others, *self.attempts), key=_number)
 
     @property
     def interrupted(self) -> bool:
@@ -176,13 +199,40 @@ MAX_NOTES = 32
 """A branch has few attempts, and each a decision or two: more would be a defect, and must not grow."""
 
 
+async def nobody(branch: str) -> Outcome:
+    """Of a run that has no other branches beside it."""
+    raise AssertionError(f"branch {branch} is not here")
+
+
+class Relay:
+    """What a branch with a fallback has beyond others.
+
+    `others`: the attempts of everybody but who is asked now. `base`: the number of the first attempt of who is. `patience`: ns
+    from its send within which it is to answer; None: as long as the branch. `until`: when that is over. `stand_in` waits for
+    another branch, and gives what that has answered.
+    """
+
+    __slots__ = ("base", "others", "patience", "stand_in", "until")
+
+    def __init__(self, stand_in: StandIn = nobody) -> None:
+        self.stand_in = stand_in
+        self.others: Sequence[Attempt] = ()
+        self.base = 0
+        self.patience: int | None = None
+        self.until = 0
+
+    def left(self, run: BranchRun, now: int) -> None:
+        """The first attempt of who is asked now leaves: it has as long as it may be waited for."""
+        self.until = run.deadline if self.patience is None else min(run.deadline, now + self.patience)
+
+
 class Attempt:
     """One attempt of a branch on one endpoint. Times are the clock's, in ns; `ended_at` None = it still flies.
 
-    `deadline`: when its own time is over, at most the branch's. `leave` is to be called when an endpoint has been picked, just
-    before the call: only then it is an attempt. `answered_at`: when its first part came. `answer`: the worker's own, before the
-    branch's `output`, where it is to be kept. `metadata` is what the observer wants sent along; `endpoint`
-    is set by pick, and `elsewhere`: whether there is one that has not been tried.
+    `worker`: who it goes to. `deadline`: when its own time is over, at most the branch's. `leave` is to be called when an
+    endpoint has been picked, just before the call: only then it is an attempt. `answered_at`: when its first part came.
+    `answer`: the worker's own, before the branch's `output`, where it is to be kept. `metadata` is what the observer wants sent
+    along; `endpoint` is set by pick, and `elsewhere`: whether there is one that has not been tried.
     `hedge_after`: ns after which it is slow. `aside`: it flies in a task of its own, not in the branch's. `stopped`: we have
     cancelled its task for its sake (another has won, its own time is over); a second cancellation would cut its clean-up.
     """
@@ -207,6 +257,7 @@ class Attempt:
         "sent_at",
         "stopped",
         "trace",
+        "worker",
     )
 
     def __init__(
@@ -218,6 +269,7 @@ class Attempt:
         leave: Callable[[Attempt, int], None] = lambda _attempt, _now: None,
     ) -> None:
         self.run = run
+        self.worker = run.node.worker
         self.number = number
         self.kind = kind
         self.sent_at = sent_at
@@ -235,6 +287,13 @@ class Attempt:
         self.metadata: tuple[tuple[str, str], ...] = ()
         self.trace: Any = None
 
+    @property
+    def arrived(self) -> bool:
+        """Whether its worker may have seen it."""
+        return not isinstance(self.outcome, Fault) or self.outcome.sent
+
+
+_number = attrgetter("number")
 
 Uniform: TypeAlias = Callable[[], float]
 """A random number in [0, 1)."""

@@ -69,6 +69,35 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class Fallback:
+    """Who is asked when a branch's worker, and the fallbacks before this one, have failed.
+
+    One of three: `node`, the branch with another worker and that one's mappings (its `input` None: what the branch was sent);
+    `branch`, another branch whose answer stands in, seen through `output`; else `value`. `timeout`: ns from its first send that
+    it may take, None = as long as the branch. `min_time`: with less time left it is not asked.
+    """
+
+    node: Node | None = None
+    branch: str = ""
+    output: Mapping | None = None
+    value: JsonValue = None
+    timeout: int | None = None
+    min_time: int = 0
+
+    @property
+    def least(self) -> int:
+        """The time that must be left to ask it, in ns."""
+        return max(self.min_time, MIN_ATTEMPT)
+
+    @property
+    def whom(self) -> str:
+        """Who it is, for people."""
+        if self.branch:
+            return f"branch {self.branch}"
+        return "value" if self.node is None else f"worker {self.node.worker.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One branch of a plan. Times are ns; None = none.
 
@@ -77,7 +106,9 @@ class Node:
     `edges`: the nodes it waits for. `min_time`: an attempt with less time left is not worth starting, and nodes before this one
     leave it that much. `allow_partial_input`: what a broken stream left behind is good enough for this write. `each`: it is
     called once for each item of a list; `default` then stands in for a missing item, `soft` counts from the first call.
-    `cache`: what is done for equal calls; None = each is made.
+    `cache`: what is done for equal calls; None = each is made. `fallbacks` are asked one after the other when its worker has
+    failed. With one, `patience`, in the place of `timeout`, is how long the worker may take; the branch has until the request's
+    stop.
     """
 
     id: str
@@ -99,12 +130,15 @@ class Node:
     allow_partial_input: bool = False
     each: Each | None = None
     cache: CacheRule | None = None
+    fallbacks: tuple[Fallback, ...] = ()
+    patience: int | None = None
     least: int = field(init=False)
-    """The time that must be left for an attempt to be worth it, in ns."""
+    """The time that must be left for an attempt to be worth it, in ns; `min_time` may be for its fallback, too."""
 
     def __post_init__(self) -> None:
         """Work out what every branch would otherwise work out again."""
-        object.__setattr__(self, "least", max(self.min_time, MIN_ATTEMPT))
+        own = self.min_time if self.patience is None else min(self.min_time, self.patience)
+        object.__setattr__(self, "least", max(own, MIN_ATTEMPT))
 
     @property
     def writes(self) -> bool:
@@ -163,7 +197,7 @@ class Plan:
         object.__setattr__(self, "longest_soft", max((n.soft or 0 for n in self.nodes), default=0))
         graph = graph_of([n.id for n in self.nodes], [n.edges for n in self.nodes], [n.min_time for n in self.nodes])
         object.__setattr__(self, "graph", graph)
-        late = graph is not None or any(n.output is not None or n.each is not None for n in self.nodes)
+        late = graph is not None or any(n.output is not None or n.each is not None or n.fallbacks for n in self.nodes)
         object.__setattr__(self, "reads_late", late)
 
     @property

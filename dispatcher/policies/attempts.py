@@ -67,7 +67,7 @@ Decision: TypeAlias = Launch | Wait | Finish
 class Attempts:
     """The attempts of one branch. `deadline` in the clock's ns; `hedge_after` ns from a launch to the hedge, None = no hedge.
 
-    `least`: the ns that must be left for a further attempt to be worth it.
+    `least`: the ns that must be left for a further attempt to be worth it. `base`: the number of the first attempt.
 
     `flying`: numbers of the attempts that have been launched, have not ended and may still win. `why`: why the last further
     attempt was not made, and `missed` its kind. `hedge_due`: when the next hedge is, None = there is none to come. The first
@@ -96,7 +96,7 @@ class Attempts:
         "won",
     )
 
-    def __init__(self, policy: Policy, deadline: int, *, repeatable: bool, least: int = MIN_ATTEMPT) -> None:
+    def __init__(self, policy: Policy, deadline: int, *, repeatable: bool, least: int = MIN_ATTEMPT, base: int = 0) -> None:
         self._policy = policy
         self._least = least
         self._repeatable = repeatable
@@ -104,7 +104,7 @@ class Attempts:
         self.hedge_after: int | None = None
         self.flying: set[int] = set()
         self.count = 0
-        self.next_number = 0
+        self.next_number = base
         self.last: Finish | None = None
         self.won: Finish | None = None
         self.why: Denied | None = None

@@ -14,7 +14,7 @@ from dispatcher.layers.pick import Endpoints
 from dispatcher.layers.types import BranchRun
 from dispatcher.model.caching import CacheRule
 from dispatcher.model.deadlines import Deadlines, branch_deadline, divide
-from dispatcher.model.plan import Catalogue, Node, Plan, Worker
+from dispatcher.model.plan import Catalogue, Fallback, Node, Plan, Worker
 from dispatcher.model.request import Refusal, Request
 from fanmesh.eventlog.fields import number
 from fanmesh.eventlog.start import write_start
@@ -126,7 +126,8 @@ def _node(
     if node.sla is not None:
         out.sla.CopyFrom(duration(node.sla))
     out.if_missing = number(node.if_missing)
-    out.layers.extend(layers_of(node))
+    layers = layers_of(node)
+    out.layers.extend(layers if not node.fallbacks else [layers[0], fallbacks_of(node), *layers[1:]])
 
 
 def layers_of(node: Node) -> list[str]:
@@ -165,6 +166,22 @@ def _cache(rule: CacheRule) -> str:
     if rule.key is not None:
         told.append("a key of its own")
     return ", ".join([*told, "joins equal calls" if rule.coalesce else "joins nothing"])
+
+
+def fallbacks_of(node: Node) -> str:
+    """Who is asked when the node's worker has failed, and when that is."""
+    after = "a fault" if node.patience is None else f"{shown(node.patience)} or a fault"
+    return f"fallback (after {after}: {', then '.join(_asked(one) for one in node.fallbacks)})"
+
+
+def _asked(fallback: Fallback) -> str:
+    """One of them, and what it is given."""
+    told = [fallback.whom]
+    if fallback.timeout is not None:
+        told.append(f"at most {shown(fallback.timeout)}")
+    if fallback.min_time:
+        told.append(f"if {shown(fallback.min_time)} are left")
+    return " ".join(told)
 
 
 def _attempts(worker: Worker) -> str:

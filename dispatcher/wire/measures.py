@@ -83,7 +83,7 @@ class Measures(Nobody):
 
     def attempt_ended(self, attempt: Attempt) -> None:
         """Count the call."""
-        self._attempts.add((attempt.run.node.worker.name, KINDS[attempt.kind], code_of(attempt.outcome)))
+        self._attempts.add((attempt.worker.name, KINDS[attempt.kind], code_of(attempt.outcome)))
 
     def request_started(self, request: Request) -> None:  # noqa: ARG002  (the protocol's)
         """One more in flight."""

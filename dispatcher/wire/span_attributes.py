@@ -21,7 +21,7 @@ from fanmesh.runtime.tracing import Attribute
 KINDS: Final = {kind: kind.name.lower() for kind in AttemptKind}
 OK: Final = Code.OK.name  # read once: on Python 3.11 a member's name is two calls, and every attempt has one
 PENDING: Final = BranchState.PENDING
-SUCCEEDED: Final = BranchState.SUCCEEDED
+WANTED: Final = frozenset({BranchState.SUCCEEDED, BranchState.FELL_BACK, PENDING})
 TIMED_OUT: Final = BranchState.TIMED_OUT
 CACHE: Final = {"cache_hit": "hit", "cache_joined": "joined", "cache_stale": "stale", "cache_bypassed": "bypassed"}
 """What the notes of a branch say of its cache; the last one counts, and without one of these it was a miss."""
@@ -55,7 +55,7 @@ def code_of(outcome: Outcome | None) -> str:
 
 def of_attempt(run: BranchRun, attempt: Attempt | None, code: str) -> dict[str, Attribute]:
     """What is known of one call, or of a branch without any. `code` is the call's gRPC code."""
-    worker = run.node.worker
+    worker = run.node.worker if attempt is None else attempt.worker
     attributes: dict[str, Attribute] = {
         "fanmesh.plan": run.plan.name,
         "fanmesh.branch": run.node.id,
@@ -67,7 +67,7 @@ def of_attempt(run: BranchRun, attempt: Attempt | None, code: str) -> dict[str, 
         return attributes
     attributes["fanmesh.attempt.number"] = attempt.number
     attributes["fanmesh.attempt.kind"] = KINDS[attempt.kind]
-    wanted = run.state is SUCCEEDED or run.state is PENDING  # pending: the branch goes on, and nobody else has won yet
+    wanted = run.state in WANTED  # pending: the branch goes on, and nobody else has won yet
     attributes["fanmesh.attempt.won"] = wanted and isinstance(attempt.outcome, Success) and run.deciding in {None, attempt}
     if is_remote(worker):
         attributes["rpc.system.name"] = "grpc"
@@ -80,7 +80,8 @@ def of_attempt(run: BranchRun, attempt: Attempt | None, code: str) -> dict[str, 
 
 def of_branch(run: BranchRun) -> dict[str, Attribute]:
     """The branch's ending, beside its first attempt."""
-    first = run.attempts[0] if run.attempts else None
+    made = run.made
+    first = made[0] if made else None
     outcome = run.outcome if first is None else first.outcome
     timed_out = run.state is TIMED_OUT and not isinstance(outcome, Fault)  # we cancelled the call, but what it means is this
     attributes = of_attempt(run, first, Code.DEADLINE_EXCEEDED.name if timed_out else code_of(outcome))
@@ -90,8 +91,8 @@ def of_branch(run: BranchRun) -> dict[str, Attribute]:
     attributes["fanmesh.branch.weight"] = run.node.weight
     if run.reason is not BranchReason.NONE:
         attributes["fanmesh.branch.reason"] = run.reason.name
-    if len(run.attempts) > 1:
-        attributes["fanmesh.branch.attempts"] = len(run.attempts)
+    if len(made) > 1:
+        attributes["fanmesh.branch.attempts"] = len(made)
     if run.node.cache is not None:
         said = [CACHE.get(note.what, "miss") for note in run.notes if note.what.startswith("cache_")]
         attributes["fanmesh.cache.result"] = said[-1] if said else "miss"

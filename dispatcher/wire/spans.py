@@ -105,14 +105,14 @@ class Spans(Nobody):
         trace = run.request.trace
         if not trace.sampled:
             return  # the context goes on as it came, with the request's headers
-        mark: Mark = run.trace if attempt is run.attempts[0] else self._mark(run.trace.flags)
+        mark: Mark = run.trace if attempt is run.made[0] else self._mark(run.trace.flags)
         attempt.trace = mark
         attempt.metadata = headers(f"{trace.traceparent[:36]}{mark.span_id.hex()}{trace.traceparent[52:55]}", trace.tracestate)
 
     def attempt_ended(self, attempt: Attempt) -> None:
         """Record attempts from the second on; the first one is recorded with its branch."""
         run = attempt.run
-        if not run.request.trace.sampled or attempt is run.attempts[0]:
+        if not run.request.trace.sampled or attempt is run.made[0]:
             return
         code = code_of(attempt.outcome)
         error = code if isinstance(attempt.outcome, Fault) and not attempt.cancelled else None
@@ -132,7 +132,7 @@ class Spans(Nobody):
         if run.state in FAILED:
             error = f"{run.state.name}/{run.reason.name}"
             attributes["error.type"] = run.reason.name
-        if len(run.attempts) > 1 and run.ended_at is None:  # otherwise the request has been merged without it
+        if len(run.made) > 1 and run.ended_at is None:  # otherwise the request has been merged without it
             self._remember(run, trace.traceparent)
         now = self._now()
         refused_at = run.notes[0].at if run.notes else now
@@ -176,8 +176,8 @@ class Spans(Nobody):
 
     def _remember(self, run: BranchRun, request: str) -> None:
         """Keep which attempt the branch's answer came from until the merge is recorded, if it is not the first."""
-        winner = run.deciding or run.attempts[-1]
-        if winner is not run.attempts[0]:
+        winner = run.deciding or (run.attempts[-1] if run.attempts else None)
+        if winner is not None and winner is not run.made[0]:
             self._winners.setdefault(request, {})[run.node.id] = winner.trace
 
     def _mark(self, flags: int) -> Mark:

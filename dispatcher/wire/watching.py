@@ -138,4 +138,4 @@ class Nudge(Nobody):
     def attempt_ended(self, attempt: Attempt) -> None:
         """Look at how it ended."""
         if isinstance(attempt.outcome, Fault) and attempt.outcome.code is Code.UNAVAILABLE:
-            self._nudge(attempt.run.node.worker.name)
+            self._nudge(attempt.worker.name)

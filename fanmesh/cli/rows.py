@@ -68,7 +68,8 @@ def rows(report: Report) -> list[Row]:
     for branch in report.branches:
         out.append(_branch(branch, first_end))
         if len(branch.attempts) > 1:
-            out.extend(_attempt(attempt) for attempt in branch.attempts)
+            several = len({attempt.worker for attempt in branch.attempts}) > 1
+            out.extend(_attempt(attempt, several=several) for attempt in branch.attempts)
         if detail := _detail(branch):
             out.append(Row("", "", None, None, "", "", "", "", f"↳ {detail}", Tone.QUIET))
     return out
@@ -120,16 +121,16 @@ def what(branch: BranchReport) -> str:
     return branch.state.name if branch.reason is R.NONE else f"{branch.state.name}/{branch.reason.name}"
 
 
-def _attempt(attempt: AttemptReport) -> Row:
+def _attempt(attempt: AttemptReport, *, several: bool) -> Row:
+    """`several`: they went to more than one worker."""
     look = LOOKS[
         S.SUCCEEDED if attempt.won else S.CANCELLED if attempt.cancelled else S.FAILED if attempt.code else S.SUCCEEDED
     ]
     ended = "won" if attempt.won else "cancelled" if attempt.cancelled else code_name(attempt.code)
     name = f"└ {attempt.number + 1} {AttemptKind(attempt.kind).name.lower()}"
     end = attempt.started_after + attempt.elapsed
-    return Row(
-        "", name, attempt.started_after, end, look.fill, look.mark, time(attempt.elapsed), ended, attempt.endpoint, Tone.QUIET
-    )
+    place = f"{attempt.worker} {attempt.endpoint}" if several else attempt.endpoint
+    return Row("", name, attempt.started_after, end, look.fill, look.mark, time(attempt.elapsed), ended, place, Tone.QUIET)
 
 
 def code_name(code: int) -> str:

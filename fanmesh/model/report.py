@@ -15,7 +15,7 @@ from fanmesh.model.usage import NOTHING, Usage
 
 
 class AttemptReport(NamedTuple):
-    """The account of one attempt. `fault` is empty if nothing went wrong."""
+    """The account of one attempt. `fault` is empty if nothing went wrong. `worker`: a fallback's is not the branch's own."""
 
     number: int
     kind: AttemptKind
@@ -27,6 +27,7 @@ class AttemptReport(NamedTuple):
     won: bool = False
     cancelled: bool = False
     usage: Usage = NOTHING
+    worker: str = ""
 
 
 class PolicyDecision(NamedTuple):

@@ -91,7 +91,7 @@ class FakeWorker:
         scripts = self.scripts or (self.parent.scripts if self.parent is not None else ())
         if not scripts:
             raise AssertionError(f'worker {self.name} has no script: lab.worker("{self.name}").plays(…)')
-        script = scripts[min(attempt.number, len(scripts) - 1)]
+        script = scripts[min(attempt.number - attempt.run.base, len(scripts) - 1)]  # its own first one, also as a fallback
         value = attempt.run.input.value
         self.calls.append(value)
         self.kinds.append(attempt.kind)

@@ -287,7 +287,7 @@ class PolicyDecision(_message.Message):
     def __init__(self, what: _Optional[str] = ..., why: _Optional[str] = ..., after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., endpoint: _Optional[str] = ...) -> None: ...
 
 class AttemptReport(_message.Message):
-    __slots__ = ("number", "kind", "endpoint", "started_after", "elapsed", "code", "fault", "won", "cancelled", "usage")
+    __slots__ = ("number", "kind", "endpoint", "started_after", "elapsed", "code", "fault", "won", "cancelled", "usage", "worker")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
@@ -298,6 +298,7 @@ class AttemptReport(_message.Message):
     WON_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
     number: int
     kind: AttemptKind
     endpoint: str
@@ -308,7 +309,8 @@ class AttemptReport(_message.Message):
     won: bool
     cancelled: bool
     usage: _payload_pb2.Usage
-    def __init__(self, number: _Optional[int] = ..., kind: _Optional[_Union[AttemptKind, str]] = ..., endpoint: _Optional[str] = ..., started_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., code: _Optional[int] = ..., fault: _Optional[str] = ..., won: bool = ..., cancelled: bool = ..., usage: _Optional[_Union[_payload_pb2.Usage, _Mapping]] = ...) -> None: ...
+    worker: str
+    def __init__(self, number: _Optional[int] = ..., kind: _Optional[_Union[AttemptKind, str]] = ..., endpoint: _Optional[str] = ..., started_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., code: _Optional[int] = ..., fault: _Optional[str] = ..., won: bool = ..., cancelled: bool = ..., usage: _Optional[_Union[_payload_pb2.Usage, _Mapping]] = ..., worker: _Optional[str] = ...) -> None: ...
 
 class BudgetReport(_message.Message):
     __slots__ = ("limit", "reserved", "spent", "overrun")

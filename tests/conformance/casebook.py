@@ -31,7 +31,7 @@ LATENCY, RESERVE = "40t", "10t"
 
 @dataclass(frozen=True)
 class Case:
-    """One case. `scripts`: what the worker of each branch does; `expect`: what must come of it."""
+    """One case. `scripts`: what each branch's worker does, and its fallback's (`branch#1`); `expect`: what must come of it."""
 
     name: str
     rule: str
@@ -86,8 +86,13 @@ def load() -> list[Case]:
             plan.setdefault("budget", {"latency": LATENCY})
             plan.setdefault("merge_reserve", RESERVE)
             plan |= {way: raw.pop(way) for way in ("branches", "stages", "cascade") if way in raw}
-            scripts = {name: branch.pop("does", {"hangs": True}) for name, branch in branches_of(plan)}
-            raw["drivers"] = tuple(raw.pop("drivers", DRIVERS))
+            scripts: dict[str, Any] = {}
+            for name, branch in called(plan):
+                scripts |= {f"{name}#{n}": one.pop("does") for n, one in enumerate(chain(branch), 1) if "does" in one}
+                scripts.setdefault(name, branch.pop("does", {"hangs": True}))
+            drivers = raw.pop("drivers", DRIVERS)
+            stands_in = any(chain(branch) for _, branch in called(plan)) or len(called(plan)) > len(branches_of(plan))
+            raw["drivers"] = tuple(one for one in drivers if one != "pure" or not stands_in)  # that one asks each worker once
             cases.append(Case(f"{path.stem}_{raw.pop('name')}", plan=plan, scripts=scripts, data=raw.pop("input", None), **raw))
     return cases
 
@@ -127,9 +132,29 @@ WORKERS = ("once", "parts", "writes", "rubbish", "dead")
 
 def _plan(case: Case, tick: int) -> dict[str, Any]:
     plan: dict[str, Any] = _timed(case.plan, tick)
-    for name, branch in branches_of(plan):
+    for name, branch in called(plan):
         branch["worker"] = worker_of(case.scripts[name])
+        for number, one in enumerate(chain(branch), 1):
+            if (script := case.scripts.get(f"{name}#{number}")) is not None:
+                one["worker"] = worker_of(script)
     return plan
+
+
+def called(plan: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The branches of a plan, and the one that its merge is, if that is one."""
+    merge = plan.get("merge")
+    more = [(name, one) for name, one in merge.items() if name == "synthesize"] if isinstance(merge, dict) else []
+    return [*branches_of(plan), *more]
+
+
+def chain(branch: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fallbacks of a branch, in order."""
+    found = []
+    one = branch.get("fallback")
+    while one is not None:
+        found.append(one)
+        one = one.get("fallback")
+    return found
 
 
 def worker_of(script: dict[str, Any]) -> str:
@@ -185,7 +210,7 @@ def check(case: Case, seen: Seen, tick: int) -> None:
     for counter, count in expect.pop("coverage", {}).items():
         assert (counter, seen.coverage[counter]) == (counter, count)
     assert seen.conflicts == expect.pop("conflicts", [])
-    answered = [branch for branch, how in seen.fates.items() if how.startswith(("SUCCEEDED", "DEFAULTED"))]
+    answered = [branch for branch, how in seen.fates.items() if how.startswith(("SUCCEEDED", "DEFAULTED", "FELL_BACK"))]
     assert seen.merged == expect.pop("merged", answered if code == "OK" else [])
     degraded, reason = expect.pop("degraded", []), expect.pop("reason", "")
     expect.pop("value", None)

@@ -15,6 +15,7 @@ from aggregator.engine.accumulate import Accumulator, PartError
 from aggregator.engine.fold import Fold
 from dispatcher.app import Dispatcher
 from dispatcher.config import Config
+from dispatcher.flow.ports import Clock
 from dispatcher.flow.prepare import start_event
 from dispatcher.layers.types import Attempt, Sink
 from dispatcher.model.deadlines import divide
@@ -39,7 +40,7 @@ from fanmesh.transport.port import RpcError, Server, Transport
 from fanmesh.v1.dispatcher_pb2 import DispatchResponse
 from fanmesh.workers import serve
 from tests.conformance.casebook import WORKERS, Case, Seen, configuration, fate, ns, seen_in
-from tests.conformance.scripted import lab_script, plain_ending, real_workers, rubbish, sure_by
+from tests.conformance.scripted import lab_script, of_attempt, plain_ending, real_workers, rubbish, sure_by
 from tests.kit.naive import Course, Naive
 from tests.kit.waiting import until
 
@@ -126,12 +127,13 @@ def _course(case: Case, plan: Plan, node: Node, reading: Reading) -> Course:
 class _ByBranch(FakeWorker):
     """Does what the case says of the branch."""
 
-    def __init__(self, name: str, case: Case) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, case: Case, clock: Clock) -> None:
+        super().__init__(name, clock=clock)
         self._case = case
 
     async def call(self, attempt: Attempt, sink: Sink) -> Outcome:
-        self.scripts = (lab_script(self._case.scripts[attempt.run.node.id], VIRTUAL_TICK),)
+        doing = of_attempt(self._case.scripts, attempt.run.node.id, attempt.number)
+        self.scripts = (lab_script(doing, VIRTUAL_TICK),)
         return await super().call(attempt, sink)
 
 
@@ -140,7 +142,7 @@ def lab(case: Case, config: Config) -> Seen:
 
     async def main() -> Seen:
         lab = Lab(config)
-        lab._workers = {name: _ByBranch(name, case) for name in WORKERS}
+        lab._workers = {name: _ByBranch(name, case, lab.clock) for name in WORKERS}
         r = await lab.dispatch(
             case.name,
             case.data,
@@ -288,6 +290,8 @@ def scrubbed(response: DispatchResponse) -> bytes:
     for row in report.branches:
         for name in ("endpoint", "started_after", "elapsed", "queued", "span_id"):
             row.ClearField(name)
+        for decision in row.decisions:
+            decision.ClearField("after")
         for attempt in row.attempts:
             for name in ("endpoint", "started_after", "elapsed"):
                 attempt.ClearField(name)

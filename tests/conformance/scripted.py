@@ -117,7 +117,7 @@ def lab_script(doing: Doing, tick: int) -> Script:
 
 
 def real_workers(tick: int) -> tuple[Worker[Any], ...]:
-    """Workers that read what to do from the attribute `script`, by branch."""
+    """Workers that read what to do from the attribute `script`, by branch, and by attempt where a fallback is asked."""
 
     async def finish(doing: Doing) -> Any:
         match doing:
@@ -132,7 +132,7 @@ def real_workers(tick: int) -> tuple[Worker[Any], ...]:
         raise AssertionError(f"no worker does {doing}")
 
     async def answer(given: Any, ctx: Context) -> Any:
-        doing = told(ctx.attributes["script"], ctx.branch)
+        doing = told(ctx.attributes["script"], ctx.branch, ctx.attempt)
         await pause(doing.get("after", 0), tick)
         ctx.report(confidence=doing.get("sure"))
         return given if "echoes" in doing else await finish(doing)
@@ -147,7 +147,7 @@ def real_workers(tick: int) -> tuple[Worker[Any], ...]:
 
     @worker("parts")
     async def parts(ctx: Context) -> AsyncIterator[Any]:
-        doing = told(ctx.attributes["script"], ctx.branch)
+        doing = told(ctx.attributes["script"], ctx.branch, ctx.attempt)
         for seq, part in enumerate(doing["parts"]):
             await pause(doing["every"], tick)
             ctx.report(confidence=sure_by(doing, seq + 1))
@@ -163,16 +163,20 @@ def rubbish(tick: int) -> Routes:
 
     async def process(raw: bytes, _call: ServerCall) -> bytes:
         request = worker_pb2.ProcessRequest.FromString(raw)
-        await pause(told(request.attributes["script"], request.branch)["after"], tick)
+        await pause(told(request.attributes["script"], request.branch, request.attempt)["after"], tick)
         return b"\xff\xff\xff\xff"
 
     return Routes(unary={"/fanmesh.v1.WorkerService/Process": process})
 
 
-def told(script: str, branch: str) -> Doing:
-    """What this branch's worker is to do."""
-    doing: Doing = json.loads(script)[branch]
-    return doing
+def told(script: str, branch: str, attempt: int) -> Doing:
+    """What this branch's worker is to do, or the fallback that makes this attempt."""
+    return of_attempt(json.loads(script), branch, attempt)
+
+
+def of_attempt(scripts: dict[str, Doing], branch: str, attempt: int) -> Doing:
+    """Without retries the number of an attempt says whose it is."""
+    return scripts.get(f"{branch}#{attempt}") or scripts[branch]
 
 
 async def pause(ticks: float, tick: int) -> None:

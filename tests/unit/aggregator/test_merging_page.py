@@ -32,7 +32,11 @@ def test_an_example_of_the_page(example: dict[str, Any]) -> None:
         names: dict[str, Any] = {}
         exec(CODE, names)  # noqa: S102  (what the page tells a reader to type)
         function = names[str(options["call"]).partition(":")[2]] if options else None
-    merge = compile_merge(MergeSpec(kind, options, function), list(example["answers"]))
+    branches = list(example["answers"])
+    if kind == "synthesize":  # what is written is a branch, and the merge picks it
+        branches = [*(branch for branch in branches if branch != kind), kind]
+        options = {"branch": kind, "otherwise": options.get("otherwise")} if options else None
+    merge = compile_merge(MergeSpec(kind, options, function), branches)
     inputs = []
     for at, (branch, value) in enumerate(example["answers"].items()):
         assert merge.accepts(branch, value) is None
@@ -57,4 +61,5 @@ def test_every_merge_is_on_the_page() -> None:
         "numeric",
         "concat_stream",
         "custom",
+        "synthesize",
     }

@@ -167,6 +167,21 @@ def test_colour_only_repeats(report: Report) -> None:
     assert [line.rstrip() for line in plain(coloured).splitlines()] == render(report).splitlines()
 
 
+def test_attempts_at_several_workers_say_whose_they_were() -> None:
+    """Of a branch that fell back; where all went to one worker, its name is in the branch's line already."""
+    first = AttemptReport(0, AttemptKind.FIRST, "10.0.0.1:1", ms(0), ms(40), code=14, worker="geo")
+    second = AttemptReport(1, AttemptKind.FIRST, "10.0.0.2:1", ms(40), ms(40), won=True, worker="backup")
+    branch = BranchReport(
+        "geo", "backup", S.FELL_BACK, R.WORKER_ERROR, attempts=(first, second), started_after=0, elapsed=ms(80)
+    )
+    text = render(replace(GREET, branches=(branch,)), width=140)
+    assert "FELL_BACK/WORKER_ERROR" in text
+    assert "geo 10.0.0.1:1" in text
+    assert "backup 10.0.0.2:1" in text
+    alike = replace(GREET, branches=(branch._replace(attempts=(first, second._replace(worker="geo"))),))
+    assert "geo 10.0.0.1:1" not in render(alike, width=140)
+
+
 def test_endings_differ_without_colour() -> None:
     """No two states share a glyph."""
     glyphs = [look.glyph for look in LOOKS.values()]

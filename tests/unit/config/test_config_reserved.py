@@ -6,16 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from dispatcher.config import Problem, reserved
+from dispatcher.config import Problem
 
 Wrong = Callable[..., list[Problem]]
 
 AT = {
     "": ["access", "include", "rollouts", "spend_limits", "tls", "triggers"],
-    "workers.phone": ["estimate", "fallback", "price"],
-    "plans.enrich": ["fallback"],
+    "workers.phone": ["estimate", "price"],
     "plans.enrich.budget": ["tokens", "usd"],
-    "plans.enrich.branches.phone": ["fallback"],
     "server": ["tls"],
 }  # fmt: skip
 
@@ -35,11 +33,3 @@ def test_keys_of_later_versions_are_refused_by_name(wrong: Wrong, section: str, 
     old, new = PLACES[section]
     (problem,) = wrong(old, new.replace("KEY", key))
     assert (problem.path.removeprefix(f"{section}."), problem.message) == (key, f"{key} is not supported by this version")
-
-
-@pytest.mark.parametrize("merge", sorted(reserved.MERGES))
-@pytest.mark.parametrize("form", ["{}", "{{{}: {{}}}}"])
-def test_merges_of_later_versions_are_refused_by_name(wrong: Wrong, merge: str, form: str) -> None:
-    """Values, too, and the keys of one-key choices: with and without options."""
-    (problem,) = wrong("complete: {until: all}", f"merge: {form.format(merge)}")
-    assert problem.message == f"merge: {merge} is not supported by this version"

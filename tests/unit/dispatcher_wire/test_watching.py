@@ -225,7 +225,7 @@ def test_whom_a_watcher_watches() -> None:
 
 
 def _attempt(outcome: Any) -> Any:
-    return SimpleNamespace(outcome=outcome, run=SimpleNamespace(node=SimpleNamespace(worker=NAME)))
+    return SimpleNamespace(outcome=outcome, worker=NAME)
 
 
 @pytest.mark.parametrize(

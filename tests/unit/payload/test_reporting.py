@@ -22,7 +22,9 @@ from fanmesh.reporting import (
 )
 from fanmesh.v1 import report_pb2
 
-ATTEMPT = AttemptReport(1, AttemptKind.RETRY, "h:1", 3 * MS, 4 * MS, 14, "gone", won=True, cancelled=True, usage=Usage(1, 2, 3))
+ATTEMPT = AttemptReport(
+    1, AttemptKind.RETRY, "h:1", 3 * MS, 4 * MS, 14, "gone", won=True, cancelled=True, usage=Usage(1, 2, 3), worker="other"
+)
 BRANCH = BranchReport(
     "geo",
     "geo_worker",
