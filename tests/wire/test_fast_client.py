@@ -306,6 +306,78 @@ async def test_a_connection_whose_window_leaks_is_replaced(monkeypatch: pytest.M
         await channel.close()
 
 
+async def test_metadata_over_what_the_peer_takes_is_not_sent() -> None:
+    """SETTINGS_MAX_HEADER_LIST_SIZE: the peer would end the connection."""
+    async with answering(on_request(answer)) as (address, peers):
+        channel = FAST.connect(address)
+        assert await channel.wait_ready(5)
+        peers[0].h2.update_settings({6: 4000})
+        peers[0].flush()
+        await peers[0].wait(ngh2.SettingsAcknowledged, 2)
+        assert (await channel.unary("/t.T/x", b"", metadata=(("k", "v" * 1000),))).payload == b"ok"
+        error = await failing(lambda: channel.unary("/t.T/x", b"", metadata=(("k", "v" * 4000),)))
+        assert (error.code, error.sent) == (Code.RESOURCE_EXHAUSTED, False)
+        stream = channel.stream("/t.T/x", b"", metadata=(("k", "v" * 4000),))
+        assert (await failing(stream.read)).code is Code.RESOURCE_EXHAUSTED
+        await stream.aclose()
+        assert not channel.live
+        await channel.close()
+
+
+async def test_a_stream_whose_message_is_none_ends_and_is_cancelled() -> None:
+    """The good messages before it are read; the peer is told to stop."""
+
+    def act(peer: Peer, stream: int) -> None:
+        peer.h2.send_response(stream, HEAD)
+        peer.h2.send_data(stream, message(b"a") + b"\7\0\0\0\0")
+
+    async with answering(on_request(act)) as (address, peers):
+        channel = FAST.connect(address)
+        stream = channel.stream("/t.T/x", b"")
+        assert await stream.read() == b"a"
+        first = await failing(stream.read)
+        assert first.code is Code.INTERNAL
+        assert await failing(stream.read) is first
+        await peers[0].wait(ngh2.StreamReset)
+        await stream.aclose()
+        assert not channel.live
+        await channel.close()
+
+
+async def test_a_duplex_that_has_no_connection_yet_says_how_it_failed() -> None:
+    """Writers and readers wait for the connection, and hear that there is none; a closed call writes nothing."""
+    channel = FAST.connect("unix:/nonexistent/socket")
+    call = channel.duplex("/t.T/chat")
+    writing, closing = asyncio.ensure_future(call.write(b"a")), asyncio.ensure_future(call.half_close())
+    error = await failing(call.read)
+    assert (error.code, error.sent) == (Code.UNAVAILABLE, False)
+    assert (await failing(lambda: writing)).code is Code.UNAVAILABLE
+    await closing
+    await call.aclose()
+    waiting = FAST.connect("unix:/nonexistent/socket").duplex("/t.T/chat")
+    await waiting.aclose()
+    assert (await failing(lambda: waiting.write(b"a"))).code is Code.CANCELLED
+    await channel.close()
+    with pytest.raises(RpcError):
+        channel.duplex("/t.T/chat")
+
+
+async def test_writing_after_half_close_is_an_error() -> None:
+    """Of the writer; the call goes on."""
+    async with answering(lambda _peer, _event: None) as (address, peers):
+        channel = FAST.connect(address)
+        call = channel.duplex("/t.T/chat")
+        await call.half_close()
+        assert (await failing(lambda: call.write(b"a"))).code is Code.FAILED_PRECONDITION
+        answer(peers[0], (await peers[0].wait(ngh2.RequestReceived)).stream_id)
+        peers[0].flush()
+        assert await call.read() == b"ok"
+        assert await call.read() is None
+        assert (await failing(lambda: call.write(b"a"))).message == "the call has ended"
+        await call.aclose()
+        await channel.close()
+
+
 async def test_a_rebuke_halves_the_ration_of_the_next_connection() -> None:
     """ENHANCE_YOUR_CALM is heard, not only survived."""
 

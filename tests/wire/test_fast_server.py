@@ -243,6 +243,44 @@ async def test_trailers_are_no_larger_than_the_caller_takes() -> None:
         assert (int(found[b"grpc-status"]), found.get(b"k")) == (Code.ABORTED, None)
 
 
+async def test_trailers_that_cannot_be_sent_do_not_hide_the_status() -> None:
+    """A handler's mistake: INTERNAL in the place of OK, and another status without them. Callbacks are kept from each other."""
+    done = asyncio.Event()
+
+    async def good(_: bytes, call: ServerCall) -> bytes:
+        call.on_done(lambda: {}["missing"])
+        call.on_done(done.set)
+        call.set_trailers((("Upper", "x"),))
+        return b""
+
+    async def bad(_: bytes, __: ServerCall) -> bytes:
+        raise StatusError(Code.ABORTED, "no", trailers=(("a", "x\ny"),))
+
+    async with serving(Routes(unary={"/t.T/good": good, "/t.T/bad": bad})) as (server, _):
+        channel = FAST.connect(f"127.0.0.1:{server.port}")
+        assert (await failing(lambda: channel.unary("/t.T/good", b""))).code is Code.INTERNAL
+        await soon(done)
+        assert (await failing(lambda: channel.unary("/t.T/bad", b""))).code is Code.ABORTED
+        await channel.close()
+
+
+async def test_a_handler_knows_its_caller_and_what_it_sent() -> None:
+    """Text and bytes; a header that is none is empty, and one in bytes is no text."""
+    seen: list[Any] = []
+
+    async def look(_: bytes, call: ServerCall) -> bytes:
+        seen.extend((call.peer, call.metadata, call.header("a"), call.header("b-bin"), call.header("c"), call.time_remaining()))
+        return b""
+
+    async with serving(Routes(unary={"/t.T/look": look})) as (server, _):
+        channel = FAST.connect(f"127.0.0.1:{server.port}")
+        await channel.unary("/t.T/look", b"", metadata=(("a", "1"), ("a", "2"), ("b-bin", b"\xff")))
+        await channel.close()
+    assert seen[0].startswith("ipv4:127.0.0.1:")
+    assert [pair for pair in seen[1] if pair[0] in ("a", "b-bin")] == [("a", "1"), ("a", "2"), ("b-bin", b"\xff")]
+    assert seen[2:] == ["1", "", "", None]
+
+
 async def test_the_deadline_ends_a_call_whose_caller_forgets_to() -> None:
     """The handler is cancelled, and a status sent."""
     async with serving() as (server, worker):
