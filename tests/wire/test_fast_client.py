@@ -91,6 +91,21 @@ async def test_an_answer_that_is_not_grpc_is_unknown() -> None:
     assert error.code is Code.UNKNOWN
 
 
+async def test_trailers_without_a_status_are_unknown() -> None:
+    """Nobody has said OK."""
+
+    def act(peer: Peer, stream: int) -> None:
+        peer.h2.send_response(stream, HEAD)
+        peer.h2.send_data(stream, message(b"a"))
+        peer.h2.send_trailers(stream, [] if stream == 1 else [(b"k", b"v")])
+
+    async with answering(on_request(act)) as (address, _):
+        channel = FAST.connect(address)
+        for _n in range(2):
+            assert (await failing(lambda: channel.unary("/t.T/x", b""))).code in (Code.UNKNOWN, Code.INTERNAL)
+        await channel.close()
+
+
 async def test_trailers_only_with_a_status_count_whatever_http_says() -> None:
     """A gRPC status is the peer's own word; the message is percent-decoded."""
     fields = [(b":status", b"503"), (b"grpc-status", b"5"), (b"grpc-message", b"n%C3%B6"), (b"k-bin", b"AP8")]

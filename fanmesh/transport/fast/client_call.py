@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from fanmesh.transport.fast.client_connection import ClientConnection
     from fanmesh.transport.fast.headers import Fields
 
-OK: Final = ((b"grpc-status", b"0"),)
 _IDENTITY: Final = b"identity"
 
 
@@ -92,7 +91,8 @@ class ClientCall(ABC):
 
     def ended(self, fields: Fields) -> None:
         """The trailers: how the peer says that it ended."""
-        if fields == OK:
+        connection = self.connection
+        if connection is not None and fields == connection.usual_end:
             self.succeed(())
             return
         known = dict(fields)
@@ -100,6 +100,8 @@ class ClientCall(ABC):
         status = known.get(b"grpc-status")
         code = Code.UNKNOWN if status is None else mapping.of_field(status)
         if code is Code.OK:
+            if not metadata and connection is not None and b":status" not in known:
+                connection.usual_end = fields
             self.succeed(metadata)
             return
         message = (

@@ -52,7 +52,7 @@ class ClientConnection(Connection):
             "_resets",
             "_timer",
         ),
-        *("most_streams", "open_streams", "streams", "usual", "usual_encoding"),
+        *("most_streams", "open_streams", "streams", "usual", "usual_encoding", "usual_end"),
     )
 
     def __init__(self, link: Link) -> None:
@@ -64,6 +64,8 @@ class ClientConnection(Connection):
         self.usual: Fields = ()
         """The last good response's first header block: most are equal, and need not be looked into."""
         self.usual_encoding = b"identity"
+        self.usual_end: Fields = ((b"grpc-status", b"0"),)
+        """The same of trailers that say OK and nothing else; gRPC's core adds an empty message."""
         scheme = b"https" if self.encrypted else b"http"
         self._base: dict[str, list[tuple[bytes, bytes]]] = {}
         self._common = [
