@@ -109,6 +109,13 @@ RANKED: list[Case] = [
 """Merges that rank, join, vote, count, and one of one's own. Each takes all of its answers."""
 
 
+PICKED: list[Case] = [
+    (MergeSpec("synthesize", {"branch": "c"}), scalars | tables),
+    (MergeSpec("synthesize", {"branch": "b", "otherwise": {"priority": ["c", "a"]}}), scalars | tables),
+]
+"""The answer of one branch, whatever the others have given; no default stands beside it in a plan."""
+
+
 def named(case: Case) -> str:
     """For the ids of tests."""
     return f"{case[0].kind} {case[0].options or ''}"

@@ -207,5 +207,7 @@ def test_the_order_of_endings_changes_nothing_but_who_was_first(log: list[Event]
     again = [start, *(Event(n, 0, what) for n, what in enumerate([*heads, *ends], 2))]
     said = [e.what for e in rest if isinstance(e.what, End)]
     plain = [start, *(Event(n, 0, what) for n, what in enumerate([*heads, *said], 2))]
+    if any(isinstance(e, Verdict) and not e.accepted for e in folded(plain)):
+        return  # how much had come when the floor was lost depends on who was first
     values = [[(e.value, e.coverage.ratio) for e in folded(one) if isinstance(e, Result)] for one in (again, plain)]
     assert repr(values[0]) == repr(values[1])

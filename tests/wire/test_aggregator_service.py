@@ -99,7 +99,7 @@ REFUSED: list[tuple[str, Callable[[], list[bytes]], str, str]] = [
     ("no predicate", lambda: asking(""), "start.predicate", "is not set"),
     ("predicate", lambda: asking("size(mergd) > 1"), "", "predicate: unknown name 'mergd'; did you mean 'merged'?"),
     ("delta", lambda: [encode_event(story(emit=EmitMode.DELTA).log[0])], "start.emit", "DELTA is not supported"),
-    ("options", lambda: [encode_event(merging("synthesize"))], "", "no merge 'synthesize'"),
+    ("options", lambda: [encode_event(merging("sythesize"))], "", "no merge 'sythesize'"),
 ]
 
 

@@ -117,6 +117,7 @@ MERGES: dict[str, tuple[Any, Any]] = {
     "numeric": ({"rule": "sum", "stdev": True}, NUMBERS),
     "concat_stream": ({"separator": "|"}, TEXTS),
     "custom": ({"call": "tests.wire.test_stream_deltas:together"}, TEXTS),
+    "synthesize": ({"worker": "synthesize_a", "min_time": "100ms"}, TEXTS),
 }
 
 
