@@ -13,7 +13,7 @@ ENRICHMENT := sample_workers/enrichment/fanmesh.yaml
 PURE := fanmesh/model/*,dispatcher/model/*,dispatcher/policies/*,aggregator/engine/*
 PURE := $(PURE),dispatcher/flow/account.py,dispatcher/flow/alarms.py,dispatcher/flow/answers.py,dispatcher/flow/prepare.py
 PURE := $(PURE),dispatcher/flow/route.py,dispatcher/flow/rows.py,dispatcher/flow/schedule.py,dispatcher/flow/staging.py
-PURE := $(PURE),dispatcher/flow/statuses.py
+PURE := $(PURE),dispatcher/flow/statuses.py,dispatcher/flow/expansion.py,dispatcher/flow/ledger.py
 
 .PHONY: help setup demo serve evaluate test test-jaeger test-k8s tools unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
 

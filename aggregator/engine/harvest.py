@@ -159,8 +159,7 @@ class Harvest:
 
     def _part_of(self, at: int, branch: str, ended: int) -> MergeInput | None:
         """What a running stream has given so far, as far as the merge can take it; it arrives after all that have ended."""
-        if (stream := self._streams.get((at, None))) is None:
-            return None
+        stream = self._streams[at, None]
         value = stream.glance()  # a merge keeps nothing of its inputs
         if stream.attempt < 0 or self._accepts(branch, value) is not None:
             return None

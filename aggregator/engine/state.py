@@ -129,9 +129,12 @@ class Books:
         return True
 
     def end(self, at: int, state: BranchState, reason: BranchReason) -> BranchState:
-        """Note an ending, with the node's default where one stands in, and return the state it has now."""
+        """Note an ending, with the node's default where one stands in, and return the state it has now.
+
+        The default of a node with a list stands in for its items: where it has none, because the list never came, nothing does.
+        """
         node = self.nodes[at]
-        if node.if_missing is USE:
+        if node.if_missing is USE and node.gather is None:
             state = with_default(state, reason, USE)
         self.states[at] = state
         self.reasons[at] = reason

@@ -79,9 +79,11 @@ SHAPES: Final[dict[str, Callable[[int], dict[str, Any]]]] = {
 
 
 def config(branches: int, policy: str = "none", *, limits: bool = False, shape: str = "flat") -> Config:
-    """A plan `bench` of that many branches of one worker with that policy."""
-    reads = SHAPES[shape]
-    named = {f"b{number}": {"worker": "far", **reads(number)} for number in range(branches)}
+    """A plan `bench` of that many branches of one worker with that policy; `list`: of one that is called for as many items."""
+    if shape == "list":
+        named: dict[str, Any] = {"b": {"worker": "far", "for_each": {"items": list(range(branches))}}}
+    else:
+        named = {f"b{number}": {"worker": "far", **SHAPES[shape](number)} for number in range(branches)}
     plan = {"budget": {"latency": "1500ms"}, "branches": named}
     worker = {"target": "127.0.0.1:1", "effect": "read", "policy": policy}
     workers = {"far": {**worker, "limit": EVERYTHING} if limits else worker}

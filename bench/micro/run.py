@@ -1,6 +1,6 @@
 """The micro-benches, one after the other: µs per branch, or per call where there is no branch.
 
-python -m bench.micro.run [flow] [policies] [fold] [merges] [report] [leaf] [expressions]
+python -m bench.micro.run [flow] [lists] [policies] [fold] [merges] [report] [leaf] [expressions]
 
 With names only those are run; the figures of the others stay as they were kept.
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 import sys
 
 from bench.kit.results import read, write
-from bench.micro import expressions, flow, fold, leaf, merges, policies, report
+from bench.micro import expressions, flow, fold, leaf, lists, merges, policies, report
 from fanmesh.runtime import heap, logs
 
-BENCHES = {module.__name__.rpartition(".")[2]: module for module in (flow, policies, fold, merges, report, leaf, expressions)}
+BENCHES = {
+    module.__name__.rpartition(".")[2]: module for module in (flow, lists, policies, fold, merges, report, leaf, expressions)
+}
 
 
 def main(*names: str) -> None:

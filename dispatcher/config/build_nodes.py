@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from json import dumps
 
 from dispatcher.config.build_fallbacks import asked, stood_in_by, whole, with_fallbacks
 from dispatcher.config.caches import cache_of
@@ -103,7 +104,8 @@ def _each(
     if items.mapping is None:
         return None, frozenset()
     gather, most = Gather[said.gather.upper()], said.max_items
-    each = Each(items.mapping, key.mapping, gather, said.max_concurrency, most, said.tolerate, said.canary)
+    source = said.items if isinstance(said.items, str) else dumps(said.items, ensure_ascii=False)
+    each = Each(items.mapping, key.mapping, gather, said.max_concurrency, most, said.tolerate, said.canary, source)
     return each, items.branches
 
 

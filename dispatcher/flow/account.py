@@ -59,7 +59,7 @@ def report_of(run: Run, route: str, version: str, verdict: Verdict, result: Resu
 
 def _given(run: BranchRun) -> bool:
     """Whether it is part of what its node has given: a leaf that answered, or whose broken stream was kept."""
-    if run.parent is None or with_default(run.state, run.reason, run.node.if_missing) in SATISFIES:
+    if run.parent is None or with_default(run.state, run.reason, run.if_missing) in SATISFIES:
         return True
     return run.reason is BranchReason.STREAM_BROKEN and not run.node.whole_only
 

@@ -40,7 +40,7 @@ def answer_of(run: BranchRun, leaves: Sequence[BranchRun], sinks: Mapping[int, B
 
 
 def _own(run: BranchRun, sink: BranchSink | None) -> Answer | None:
-    state = with_default(run.state, run.reason, run.node.if_missing)
+    state = with_default(run.state, run.reason, run.if_missing)
     if state is BranchState.DEFAULTED:
         return Answer(run.node.default)
     outcome = run.outcome
@@ -56,7 +56,7 @@ def view_of(run: BranchRun, answer: Answer | None, leaves: Sequence[BranchRun]) 
 
     One that was called for each item of a list is no surer than the least sure of its answers.
     """
-    state = with_default(run.state, run.reason, run.node.if_missing)
+    state = with_default(run.state, run.reason, run.if_missing)
     ok = state in ANSWERED
     sure = min((_sure(one) for one in (leaves or (run,)) if one.state in ANSWERED), default=0.0) if ok else 0.0
     return View(ok=ok, state=state.name, confidence=sure, output={} if answer is None else answer.value)

@@ -18,14 +18,18 @@ ANSWERS = frozenset({BranchState.SUCCEEDED, BranchState.FELL_BACK})
 
 
 class Expansion:
-    """Of one node, in one request. `run` is the node's own; its leaves are runs of their own, in the order of the items."""
+    """Of one node, in one request. `run` is the node's own; its leaves are runs of their own, in the order of the items.
 
-    __slots__ = ("_each", "_next", "_running", "_trusted", "leaves", "run", "runs")
+    `left`: writes that were at a worker when the node failed. They go on, and whatever comes of them, nobody waits for it.
+    """
+
+    __slots__ = ("_each", "_next", "_running", "_trusted", "leaves", "left", "run", "runs")
 
     def __init__(self, run: BranchRun, each: Each, runs: Sequence[BranchRun], tolerated: int) -> None:
         self.run = run
         self.runs = runs
         self.leaves = Leaves(tuple(leaf.item_key for leaf in runs), tolerated)
+        self.left: Sequence[BranchRun] = ()
         self._each = each
         self._next = 0
         self._running = 0
@@ -56,10 +60,9 @@ class Expansion:
         self._note(leaf)
 
     def _note(self, leaf: BranchRun) -> None:
-        state = with_default(leaf.state, leaf.reason, leaf.node.if_missing)
+        state = with_default(leaf.state, leaf.reason, leaf.if_missing)
         self._trusted |= state in ANSWERS
-        if leaf.item is not None:
-            self.leaves.end(leaf.item, state, leaf.reason)
+        self.leaves.end(leaf.item or 0, state, leaf.reason)  # a leaf always has one
 
     def doomed(self) -> Sequence[BranchRun]:
         """The leaves that nothing can let go any more: every canary has ended, and none has answered."""
@@ -70,8 +73,7 @@ class Expansion:
     def judge(self, otherwise: tuple[BranchState, BranchReason]) -> tuple[BranchState, BranchReason]:
         """What the node has come to when all its leaves have ended, some of them by the verdict; `otherwise`: if by nothing."""
         leaves = Leaves(self.leaves.keys, self.leaves.tolerated)
-        for leaf in self.runs:
-            if leaf.item is not None:
-                leaves.end(leaf.item, with_default(leaf.state, leaf.reason, leaf.node.if_missing), leaf.reason)
+        for item, leaf in enumerate(self.runs):
+            leaves.end(item, with_default(leaf.state, leaf.reason, leaf.if_missing), leaf.reason)
         self.leaves = leaves
         return leaves.ending() or otherwise

@@ -45,7 +45,7 @@ def wrote(runs: Iterable[BranchRun]) -> bool:
 def tallies(nodes: Iterable[BranchRun], expansions: Mapping[int, Expansion]) -> Iterator[Tally]:
     """What coverage needs to know of each branch, and of each leaf."""
     for run in nodes:
-        state = with_default(run.state, run.reason, run.node.if_missing)
+        state = with_default(run.state, run.reason, run.if_missing)
         expansion = expansions.get(run.index)
         if expansion is None or not expansion.runs:
             yield Tally(state, run.reason, run.node.weight, run.started_at is not None)
@@ -55,4 +55,4 @@ def tallies(nodes: Iterable[BranchRun], expansions: Mapping[int, Expansion]) -> 
 
 
 def _defaulted(run: BranchRun) -> BranchState:
-    return with_default(run.state, run.reason, run.node.if_missing)
+    return with_default(run.state, run.reason, run.if_missing)

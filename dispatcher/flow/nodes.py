@@ -117,7 +117,7 @@ class Nodes:
         if self._stand_ins is not None:
             self._stand_ins.ended(run)
         if self._plan.completion.on_failure is not OnFailure.SETTLE:
-            self.halted |= with_default(run.state, run.reason, run.node.if_missing) in FAILURES
+            self.halted |= with_default(run.state, run.reason, run.if_missing) in FAILURES
         if self._staging is None or self._ledger.verdict is not None or self.halted:
             return
         self._turns.extend(self._staging.ended(run.index, self.leaves(run)))
@@ -208,6 +208,7 @@ class Nodes:
         for leaf in left:  # more have failed than may: nobody needs these
             started, write = leaf.started_at is not None, leaf.node.writes
             ledger.implied(leaf, *at_verdict(CompletedBy.BRANCH_FAILURE, started=started, soft_passed=False, write=write))
+        expansion.left = [leaf for leaf in left if leaf.state is S.PENDING]
         self.tasks.cancel([leaf.index for leaf in left], lasting=True)
         ledger.implied(expansion.run, *expansion.judge((S.SKIPPED, R.COMPLETION_MET)))
         self.ended(expansion.run)
@@ -223,6 +224,8 @@ class Nodes:
         """The request is complete, and every leaf has its ending: what their leaves have given decides about nodes, too."""
         for expansion in self.expansions.values():
             node = expansion.run
+            for leaf in expansion.left:  # one that has ended since was not waited for all the same
+                leaf.state, leaf.reason = S.PENDING, R.SOFT_TIMEOUT
             if not self._ledger.ended[node.index]:
                 node.state, node.reason = expansion.judge((node.state, node.reason))
         self.tasks.cancel(range(len(self._ledger.runs)), lasting=True)
@@ -247,4 +250,5 @@ def leaf_of(run: BranchRun, index: int, item: int, key: str, value: JsonValue) -
     leaf = BranchRun(run.request, run.plan, run.node, index, run.deadline, run.sent, run.alarm)
     leaf.parent, leaf.item, leaf.branches = run, item, run.branches
     leaf.item_key, leaf.item_value = key, value
+    leaf.if_missing = run.node.if_missing
     return leaf

@@ -48,7 +48,7 @@ def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
     return BranchReport(
         node.id,
         node.worker.name,
-        with_default(state, reason, node.if_missing),
+        with_default(state, reason, run.if_missing),
         reason,
         deciding.endpoint.address if deciding is not None and deciding.endpoint is not None else "",
         code,

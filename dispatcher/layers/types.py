@@ -20,7 +20,7 @@ from dispatcher.model.reading import NO_VIEWS, Input, Reading
 from dispatcher.model.request import Request
 from fanmesh.model.fault import Fault
 from fanmesh.model.outcome import Outcome, Part, Success
-from fanmesh.model.states import AttemptKind, BranchReason, BranchState
+from fanmesh.model.states import AttemptKind, BranchReason, BranchState, IfMissing
 from fanmesh.model.values import JsonValue, Value
 
 
@@ -72,6 +72,7 @@ class BranchRun:
     `parent`, for the item at this position of a list; `items`: (key, item) of those that a node is called for, once they are
     known. `stand_in`: asked by flow at the branch's hard timeout, whether something is given in the place of its answer.
     `relay`: None, unless it has a fallback; then `node`, `input` and `attempts` are those of whoever is asked now.
+    `if_missing`: the node's, but never USE for one with a list, whose default stands in for an item and not for the whole.
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class BranchRun:
         "deadline",
         "deciding",
         "ended_at",
+        "if_missing",
         "index",
         "input",
         "item",
@@ -121,6 +123,7 @@ class BranchRun:
         self.plan = plan
         self.node = node
         self.index = index
+        self.if_missing = node.if_missing if node.each is None or node.if_missing is not IfMissing.USE else IfMissing.SKIP
         self.parent: BranchRun | None = None
         self.item: int | None = None
         self.item_key = ""

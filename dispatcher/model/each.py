@@ -18,7 +18,7 @@ class Each:
 
     `concurrency`: calls at once, None = all. `most`: items, with more the node fails. `tolerated`: how many may fail (int), or
     which share of them (float); None = none if the node must answer, else all. `canary`: so many are called first, and the
-    others only after one of these has answered; 0 = all at once.
+    others only after one of these has answered; 0 = all at once. `source`: of `items`, for people.
     """
 
     items: Mapping
@@ -28,6 +28,7 @@ class Each:
     most: int = 1000
     tolerated: int | float | None = None
     canary: int = 0
+    source: str = ""
 
     def allowed(self, items: int, *, must: bool) -> int:
         """How many of so many items may fail."""

@@ -14,6 +14,7 @@ from dispatcher.layers.pick import Endpoints
 from dispatcher.layers.types import BranchRun
 from dispatcher.model.caching import CacheRule
 from dispatcher.model.deadlines import Deadlines, branch_deadline, divide
+from dispatcher.model.each import Each
 from dispatcher.model.plan import Catalogue, Fallback, Node, Plan, Worker
 from dispatcher.model.request import Refusal, Request
 from fanmesh.eventlog.fields import number
@@ -111,6 +112,8 @@ def _node(
     if not out.runs:
         out.reason = number(fate)
     out.condition = node.condition_source
+    if node.each is not None:
+        out.for_each = _each(node.each, run)
     out.required = is_required(node, request)
     out.weight = node.weight
     if (soft := soft_of(node, request, deadlines)) is not None:
@@ -154,6 +157,24 @@ def layers_of(node: Node) -> list[str]:
     if (faults := worker.faults) is not None:
         layers.append(f"faults (delay {faults.delay_share:.0%}, abort {faults.abort_share:.0%}, seed {faults.seed})")
     return [*layers, "shape", "leaf" if worker.method is None else f"leaf ({worker.method.name})"]
+
+
+def _each(each: Each, run: BranchRun) -> str:
+    """The list, its items where they are known already, and how they are called."""
+    told = [] if run.items is None else [f"{len(run.items)} item{'' if len(run.items) == 1 else 's'}"]
+    told += [] if each.concurrency is None else [f"{each.concurrency} at once"]
+    told += [f"canary {each.canary}"] if each.canary else []
+    match each.tolerated:
+        case float() as share:
+            told.append(f"{share:.0%} may fail")
+        case int() as count:
+            told.append(f"{count} may fail" if count else "none may fail")
+        case _:
+            pass
+    how = ", ".join(told)
+    if run.items is not None:
+        return f"{each.source}: {how}"
+    return f"{each.source}, {how}" if how else each.source
 
 
 def _cache(rule: CacheRule) -> str:

@@ -17,7 +17,7 @@ from fanmesh.cli.calling import SERVER, Attributes, Data, Question, explained, q
 from fanmesh.cli.drawing.mermaid import mermaid
 from fanmesh.cli.drawing.svg import svg
 from fanmesh.cli.drawing.tree import tree
-from fanmesh.cli.drawing.words import ends_by
+from fanmesh.cli.drawing.words import condition, ends_by, for_each
 from fanmesh.cli.ends import Exit, Output, Stop
 from fanmesh.cli.say import document, table, width
 from fanmesh.client import AsyncClient, Client
@@ -105,8 +105,8 @@ def _print(told: ExplainResponse) -> None:
     if drawn := tree(told.nodes, width()):
         print(f"\n{drawn}\n")
     for node in told.nodes:
-        if node.condition and not drawn:
-            print(f"  {node.branch} if {node.condition}"[: width()])
+        for said in () if drawn else filter(None, (condition(node), for_each(node))):
+            print(f"  {node.branch} {said}"[: width()])
     print(layers(told), timeline(told), sep="\n")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from fanmesh.cli.bars import SOLID, ratio, time
+from fanmesh.cli.item_rows import Group, groups
 from fanmesh.cli.tones import Tone
 from fanmesh.model.fault import Code
 from fanmesh.model.report import AttemptReport, BranchReport, Report
@@ -61,18 +63,42 @@ class Row(NamedTuple):
 
 
 def rows(report: Report) -> list[Row]:
-    """The lines, in plan order; a branch with several attempts has one more line for each."""
+    """The lines, in plan order; a branch with several attempts has one more line for each, and one with items for these."""
     out: list[Row] = []
     ends = (b.started_after + b.elapsed for b in report.branches if b.started_after is not None and b.elapsed is not None)
     first_end = min(ends, default=None)
-    for branch in report.branches:
-        out.append(_branch(branch, first_end))
-        if len(branch.attempts) > 1:
-            several = len({attempt.worker for attempt in branch.attempts}) > 1
-            out.extend(_attempt(attempt, several=several) for attempt in branch.attempts)
-        if detail := _detail(branch):
-            out.append(Row("", "", None, None, "", "", "", "", f"↳ {detail}", Tone.QUIET))
+    for group in groups(report.branches):
+        head = group.head()
+        out += _lines(head, _group(_branch(head, first_end), group))
+        for item in group.shown():
+            since = first_end if item.started_after != head.started_after else None  # or the branch's own line says it
+            out += _lines(item, _item(_branch(item, since), item), "  ")
     return out
+
+
+def _lines(branch: BranchReport, row: Row, lead: str = "") -> Iterator[Row]:
+    yield row
+    if len(branch.attempts) > 1:
+        several = len({attempt.worker for attempt in branch.attempts}) > 1
+        for attempt in branch.attempts:
+            line = _attempt(attempt, several=several)
+            yield line._replace(name=f"{lead}{line.name}")
+    if detail := _detail(branch):
+        yield Row("", "", None, None, "", "", "", "", f"↳ {detail}", Tone.QUIET)
+
+
+def _group(row: Row, group: Group) -> Row:
+    """The line of a branch, with how many of its items answered, if it has no row of its own."""
+    if not (told := group.told()):
+        return row
+    notes = f"{len(group.items)} item{'s' * (len(group.items) > 1)}"
+    tone = row.tone if group.answered in (0, len(group.items)) else Tone.SOSO
+    return row._replace(what=told, tone=tone, notes=f"{row.notes} {notes}".strip())
+
+
+def _item(row: Row, item: BranchReport) -> Row:
+    """The line of an item: below its branch, by its key."""
+    return row._replace(name=f"  {item.item_key or item.item}")
 
 
 def _branch(branch: BranchReport, first_end: int | None) -> Row:
@@ -81,7 +107,7 @@ def _branch(branch: BranchReport, first_end: int | None) -> Row:
     glyph, notes = look.glyph, []
     if first_end and branch.started_after is not None and branch.started_after >= first_end:  # it waited for another
         notes.append(f"from {time(branch.started_after)}")
-    if branch.required and branch.state not in SATISFIED:
+    if branch.required and branch.state not in SATISFIED and branch.item is None:
         notes.append("required")
     if branch.state is S.SUCCEEDED and not branch.merged:
         glyph = NOT_MERGED

@@ -13,15 +13,16 @@ from typing import Final
 from rich.cells import cell_len, set_cell_size
 
 from fanmesh.cli.bars import Axis, ratio, time
-from fanmesh.cli.rows import SATISFIED, Row, rows
+from fanmesh.cli.item_rows import Group, groups
+from fanmesh.cli.rows import Row, rows
 from fanmesh.cli.tones import Tone, paint
 from fanmesh.jsontext import encode
 from fanmesh.model.merge import Conflict
 from fanmesh.model.report import Report
-from fanmesh.model.states import AggregatorMode, BranchReason, CompletedBy
+from fanmesh.model.states import AggregatorMode, CompletedBy
 from fanmesh.model.values import JsonValue
 
-R, C = BranchReason, CompletedBy
+C = CompletedBy
 
 MIN_WIDTH: Final = 60
 _NAME: Final = 20
@@ -82,10 +83,17 @@ def header(
 
 def verdict(report: Report, failed: str | None = None) -> tuple[str, Tone]:
     """OK, PARTIAL or FAILED."""
-    unmet = any(b.required and b.state not in SATISFIED and b.reason not in (R.CONDITION, R.ROLLOUT) for b in report.branches)
-    if failed or report.completed_by in FAILURES or unmet:
+    if failed or report.completed_by in FAILURES or any(_unmet(group, report) for group in groups(report.branches)):
         return "FAILED", Tone.BAD
     return ("OK", Tone.GOOD) if report.complete else ("PARTIAL", Tone.SOSO)
+
+
+def _unmet(group: Group, report: Report) -> bool:
+    """Whether a required branch is missing. Some of its items may be: then nothing is merged only if those were too many."""
+    if not group.head().required:
+        return False
+    lost = group.own is None and group.answered < len(group.items) and not any(row.merged for row in report.branches)
+    return lost or not group.satisfied
 
 
 def _span(report: Report, lines: list[Row]) -> int:

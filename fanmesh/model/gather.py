@@ -20,7 +20,7 @@ def gather(how: Gather, answers: Sequence[tuple[str, JsonValue]]) -> JsonValue:
             return [value for _, value in answers]
         case Gather.CONCAT:
             return list(chain.from_iterable(value for _, value in answers if isinstance(value, list)))
-        case Gather.MAP:
+        case _:  # MAP
             return dict(answers)
 
 

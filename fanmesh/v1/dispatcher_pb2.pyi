@@ -170,7 +170,7 @@ class ExplainResponse(_message.Message):
     def __init__(self, plan: _Optional[str] = ..., route: _Optional[str] = ..., config_version: _Optional[str] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[ExplainNode, _Mapping]]] = ..., completion: _Optional[_Union[_aggregator_pb2.CompletionRule, _Mapping]] = ..., merge: _Optional[_Union[_aggregator_pb2.MergeSpec, _Mapping]] = ..., worst_cost: _Optional[_Union[_payload_pb2.Usage, _Mapping]] = ..., predicate: _Optional[str] = ..., predicate_min_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ExplainNode(_message.Message):
-    __slots__ = ("branch", "worker", "target", "endpoints", "runs", "reason", "condition", "required", "weight", "soft_timeout", "deadline", "sla", "if_missing", "layers", "waits_for", "conditional", "min_time", "asks", "feeds", "ends_by")
+    __slots__ = ("branch", "worker", "target", "endpoints", "runs", "reason", "condition", "required", "weight", "soft_timeout", "deadline", "sla", "if_missing", "layers", "waits_for", "conditional", "min_time", "asks", "feeds", "ends_by", "for_each")
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +191,7 @@ class ExplainNode(_message.Message):
     ASKS_FIELD_NUMBER: _ClassVar[int]
     FEEDS_FIELD_NUMBER: _ClassVar[int]
     ENDS_BY_FIELD_NUMBER: _ClassVar[int]
+    FOR_EACH_FIELD_NUMBER: _ClassVar[int]
     branch: str
     worker: str
     target: str
@@ -211,4 +212,5 @@ class ExplainNode(_message.Message):
     asks: _containers.RepeatedScalarFieldContainer[str]
     feeds: _containers.RepeatedScalarFieldContainer[str]
     ends_by: _duration_pb2.Duration
-    def __init__(self, branch: _Optional[str] = ..., worker: _Optional[str] = ..., target: _Optional[str] = ..., endpoints: _Optional[_Iterable[str]] = ..., runs: bool = ..., reason: _Optional[_Union[_report_pb2.BranchReason, str]] = ..., condition: _Optional[str] = ..., required: bool = ..., weight: _Optional[float] = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., sla: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., if_missing: _Optional[_Union[_aggregator_pb2.IfMissing, str]] = ..., layers: _Optional[_Iterable[str]] = ..., waits_for: _Optional[_Iterable[str]] = ..., conditional: bool = ..., min_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., asks: _Optional[_Iterable[str]] = ..., feeds: _Optional[_Iterable[str]] = ..., ends_by: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    for_each: str
+    def __init__(self, branch: _Optional[str] = ..., worker: _Optional[str] = ..., target: _Optional[str] = ..., endpoints: _Optional[_Iterable[str]] = ..., runs: bool = ..., reason: _Optional[_Union[_report_pb2.BranchReason, str]] = ..., condition: _Optional[str] = ..., required: bool = ..., weight: _Optional[float] = ..., soft_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., sla: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., if_missing: _Optional[_Union[_aggregator_pb2.IfMissing, str]] = ..., layers: _Optional[_Iterable[str]] = ..., waits_for: _Optional[_Iterable[str]] = ..., conditional: bool = ..., min_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., asks: _Optional[_Iterable[str]] = ..., feeds: _Optional[_Iterable[str]] = ..., ends_by: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., for_each: _Optional[str] = ...) -> None: ...

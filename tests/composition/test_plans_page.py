@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -18,9 +19,12 @@ from fanmesh.cli.drawing.mermaid import mermaid
 from fanmesh.cli.drawing.svg import svg
 from fanmesh.cli.drawing.tree import tree
 from fanmesh.cli.waterfall import render
+from fanmesh.model.outcome import Outcome
 from fanmesh.model.states import BranchState
 from fanmesh.model.times import ms
+from fanmesh.model.values import Value
 from fanmesh.testing import Lab, LabResult, Script, ends, fails, hangs, run_virtual, streams
+from fanmesh.testing.scripts import PartTaker
 from fanmesh.workers import Context, worker
 from tests.kit.explained import explain
 from tests.kit.plans import plan
@@ -77,7 +81,19 @@ def script(told: Any) -> Script:
             return fails(code, after=milliseconds(after))
         case {"parts": parts, "every": every, "then": code}:
             return streams(parts, every=milliseconds(every), then=fails(code))
+        case {"each": scripts}:
+            return by_item({str(sent): script(does) for sent, does in scripts.items()}, told.get("else"))
     raise ValueError(f"{told} is not in the language of the page")
+
+
+def by_item(scripts: dict[str, Script], otherwise: Any) -> Script:
+    """What it plays depends on what it is sent, as a text or as JSON."""
+
+    async def play(value: Value, take: PartTaker) -> Outcome:
+        sent = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        return await (scripts.get(sent) or script(otherwise)).play(value, take)
+
+    return Script(play, "by item")
 
 
 def drawn(result: LabResult) -> str:
@@ -108,6 +124,8 @@ def test_an_example_of_the_page(number: int) -> None:
         assert {name: lab.worker(name).calls for name in told.get("sent", {})} == {
             name: [sent] for name, sent in told.get("sent", {}).items()
         }
+        for name, sent in told.get("sent_each", {}).items():
+            assert lab.worker(name).calls == sent
         assert drawn(result) == picture.rstrip("\n")
         lab.assert_nothing_left()
 
@@ -142,7 +160,7 @@ def test_no_block_is_passed_over() -> None:
     assert min(len(EXAMPLES), len(DRAWINGS)) > 3
 
 
-SEEN = {
+SEEN: Final[dict[str, tuple[dict[str, Any], Script, str]]] = {
     "answered": (
         {},
         ends(7, confidence=0.5),

@@ -236,6 +236,34 @@ def test_a_default_stands_in_for_each_item_that_is_missing() -> None:
     run_virtual(story())
 
 
+@pytest.mark.parametrize(
+    ("given", "fate"),
+    [({"list": ["a", "b"]}, "FAILED/TOO_LARGE"), ({}, "SKIPPED/CONDITION_ERROR"), ({}, "")],
+)
+@pytest.mark.parametrize("required", [False, True])
+def test_a_default_does_not_stand_in_for_a_whole_list(given: Any, fate: str, required: bool) -> None:  # noqa: FBT001
+    """It has the shape of an item: a list that never came is missing, to the merge, to the floor, and to whoever reads it."""
+
+    async def story() -> None:
+        branch = {**each("${input.list}", max_items=1), "if_missing": {"use": {"got": None}}, "required": required}
+        fed = {} if fate else {"for_each": {"items": "${branches.w.output}"}}
+        reads = {"input": "${branches.x.output}"}
+        lab = Lab(plan({"x": {**branch, **fed}, "w": {}, "reads": reads, "asks": {"if": "branches.x.state != 'DEFAULTED'"}}))
+        lab.worker("w").plays(fails("INTERNAL"))
+        lab.worker("asks").plays(ends(1))
+        r = await lab.dispatch("p", given)
+        state = fate or "SKIPPED/UPSTREAM_MISSING"
+        if required:
+            assert r.report.completed_by is C.UNREACHABLE
+            return
+        assert (r.value, fates(r)) == (
+            {"asks": 1}, [state, "FAILED/WORKER_ERROR", "SKIPPED/UPSTREAM_MISSING", "SUCCEEDED"],
+        )  # fmt: skip
+        assert (r.coverage.defaulted, r.report.degraded.defaulted) == (0, False)
+
+    run_virtual(story())
+
+
 def test_an_empty_list_is_nothing_to_do() -> None:
     """Outside the denominator, like an `if` that is false; but whoever reads it reads an empty list. Alone it is EMPTY."""
 

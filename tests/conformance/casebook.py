@@ -159,7 +159,8 @@ def chain(branch: dict[str, Any]) -> list[dict[str, Any]]:
 
 def worker_of(script: dict[str, Any]) -> str:
     """The kind of worker that can do it."""
-    return next((worker for worker in ("parts", "rubbish", "dead", "writes") if worker in script), "once")
+    words = {*script, *(word for does in script.get("each", {}).values() for word in does)}
+    return next((worker for worker in ("parts", "rubbish", "dead", "writes") if worker in words), "once")
 
 
 def _timed(part: Any, tick: int) -> Any:
@@ -178,9 +179,9 @@ def seen_in(report: Report, value: Value, refusal: Refusal | None, code: Code, a
     """What a full driver saw."""
     return Seen(
         by=report.completed_by.name,
-        fates={row.branch: fate(row.state.name, row.reason.name) for row in report.branches},
+        fates={named_row(row.branch, row.item_key, row.item): fate(row.state.name, row.reason.name) for row in report.branches},
         value=value,
-        merged=[row.branch for row in report.branches if row.merged],
+        merged=[named_row(row.branch, row.item_key, row.item) for row in report.branches if row.merged],
         coverage=report.coverage._asdict(),
         conflicts=[conflict.path for conflict in report.conflicts],
         at=at,
@@ -189,6 +190,11 @@ def seen_in(report: Report, value: Value, refusal: Refusal | None, code: Code, a
         degraded=list(report.degraded.names()),
         complete=report.complete,
     )
+
+
+def named_row(branch: str, key: str, item: int | None) -> str:
+    """`branch`, or `branch[key]` for an item of its list."""
+    return branch if item is None else f"{branch}[{key}]"
 
 
 def fate(state: str, reason: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +20,7 @@ from dispatcher.flow.ports import Clock
 from dispatcher.flow.prepare import start_event
 from dispatcher.layers.types import Attempt, Sink
 from dispatcher.model.deadlines import divide
-from dispatcher.model.plan import Node, Plan
+from dispatcher.model.plan import Node, Plan, unfit
 from dispatcher.model.reading import Reading, Unreadable
 from dispatcher.model.request import Refusal, Request
 from dispatcher.settings import Settings
@@ -28,7 +29,7 @@ from fanmesh.expr import evaluator
 from fanmesh.model.events import Alarm, Effect, Event, Result, Verdict
 from fanmesh.model.fault import Code
 from fanmesh.model.outcome import Outcome
-from fanmesh.model.states import AlarmKind, BranchReason, BranchState, IfMissing
+from fanmesh.model.states import AlarmKind, BranchReason, BranchState, IfMissing, OnFailure
 from fanmesh.model.times import MS, seconds
 from fanmesh.model.values import Value
 from fanmesh.payload import Box, to_value
@@ -39,9 +40,10 @@ from fanmesh.transport import status
 from fanmesh.transport.port import RpcError, Server, Transport
 from fanmesh.v1.dispatcher_pb2 import DispatchResponse
 from fanmesh.workers import serve
-from tests.conformance.casebook import WORKERS, Case, Seen, configuration, fate, ns, seen_in
-from tests.conformance.scripted import lab_script, of_attempt, plain_ending, real_workers, rubbish, sure_by
-from tests.kit.naive import Course, Naive
+from tests.conformance.casebook import WORKERS, Case, Seen, configuration, fate, named_row, ns, seen_in
+from tests.conformance.scripted import lab_script, of_attempt, of_item, plain_ending, real_workers, rubbish, sure_by
+from tests.kit.naive import Course
+from tests.kit.naive_lists import NaiveLists
 from tests.kit.waiting import until
 
 R, S = BranchReason, BranchState
@@ -65,7 +67,7 @@ def pure(case: Case, config: Config) -> Seen:
         "r", plan.name, Box.of(case.data), 0, case.attributes, ns(case.timeout, tick), tightening=case.tightening(tick)
     )
     deadlines = divide(request.remaining, plan.latency, plan.merge_reserve, request.tightening.latency)
-    naive = Naive(
+    naive = NaiveLists(
         plan.nodes,
         request.input,
         request.attributes,
@@ -73,6 +75,7 @@ def pure(case: Case, config: Config) -> Seen:
         lambda node, reading: _course(case, plan, node, reading),
         request.tightening.required | {node.id for node in plan.nodes if node.required or node.if_missing is IfMissing.FAIL},
     )
+    naive.halts = plan.completion.on_failure is not OnFailure.SETTLE
     timeline = naive.tell()  # at one instant in the order of their sends, which at first is the plan's
     fold, effects = Fold(evaluator), list[Effect]()
     log = [(0, start_event(plan, request, deadlines)), *timeline, (deadlines.stop, Alarm(AlarmKind.STOP))]
@@ -81,24 +84,35 @@ def pure(case: Case, config: Config) -> Seen:
             effects += fold.apply(Event(seq, at, what))
     (verdict,) = [effect for effect in effects if isinstance(effect, Verdict)]
     (result,) = [effect for effect in effects if isinstance(effect, Result)]
+    rows = list(_rows(plan, fold, result))
     return Seen(
         by=verdict.completed_by.name,
-        fates={
-            node.id: fate(state.name, reason.name)
-            for node, (state, reason) in zip(plan.nodes, fold.final_states(), strict=True)
-        },
+        fates={name: fate(state.name, reason.name) for name, state, reason, _ in rows},
         value=result.value,
-        merged=[node.id for node in plan.nodes if node.id in result.merged],
+        merged=[name for name, _, _, merged in rows if merged],
         coverage=result.coverage._asdict(),
         conflicts=[conflict.path for conflict in result.conflicts],
         at=verdict.at,
     )
 
 
+def _rows(plan: Plan, fold: Fold, result: Result) -> Iterator[tuple[str, BranchState, BranchReason, bool]]:
+    """(name, state, reason, whether it was merged) of each node, or of each item of its list."""
+    for at, (node, (state, reason)) in enumerate(zip(plan.nodes, fold.final_states(), strict=True)):
+        own = node.id in result.merged
+        if (group := fold._books.groups.get(at)) is None:
+            yield node.id, state, reason, own
+            continue
+        for key, item_state, item_reason in zip(group.keys, group.states, group.reasons, strict=True):
+            given = item_state in (S.SUCCEEDED, S.DEFAULTED) or item_reason is R.STREAM_BROKEN
+            yield named_row(node.id, key, 0), item_state, item_reason, own and given
+
+
 def _course(case: Case, plan: Plan, node: Node, reading: Reading) -> Course:
     """What one branch's worker does, as the plan takes it."""
-    script = case.scripts[node.id]
-    sent = reading.input if node.input is None else node.input(reading)
+    own = reading.input if node.each is None else reading.item
+    sent = own if node.input is None else node.input(reading)
+    script = of_item(case.scripts[node.id], sent)
     plain = plain_ending(script, VIRTUAL_TICK, None if isinstance(sent, Unreadable) else sent)
     whole, end, parts, replace = Accumulator(), plain, list[tuple[int, Value]](), script.get("replace", False)
     for seq, (at, part) in enumerate(plain.parts):
@@ -110,9 +124,9 @@ def _course(case: Case, plan: Plan, node: Node, reading: Reading) -> Course:
         parts.append((at, part))
     value = whole.value() if plain.parts else end.value
     if end.state is S.SUCCEEDED:
-        mapping = Reading(Box.of(case.data), case.attributes, value, reading.branches)
+        mapping = Reading(Box.of(case.data), case.attributes, value, reading.branches, item=reading.item, index=reading.index)
         mapped = value if node.output is None else node.output(mapping)
-        if isinstance(mapped, Unreadable) or plan.accepts(node.id, mapped) is not None:
+        if isinstance(mapped, Unreadable) or unfit(node, mapped, plan.accepts) is not None:
             end = end._replace(state=S.FAILED, reason=R.INVALID_RESPONSE)
         else:
             value = mapped
@@ -132,7 +146,7 @@ class _ByBranch(FakeWorker):
         self._case = case
 
     async def call(self, attempt: Attempt, sink: Sink) -> Outcome:
-        doing = of_attempt(self._case.scripts, attempt.run.node.id, attempt.number)
+        doing = of_item(of_attempt(self._case.scripts, attempt.run.node.id, attempt.number), attempt.run.input.value)
         self.scripts = (lab_script(doing, VIRTUAL_TICK),)
         return await super().call(attempt, sink)
 

@@ -4,6 +4,7 @@
 {after: 1, ends: VALUE, sure: 0.5}   answers and reports its confidence
 {after: 1, echoes: true}             answers what it was sent
 {…, writes: true}                    the same by a worker whose calls change something
+{each: {ITEM: {…}, …}}               does what is said of the item that it was sent, as a text; of others what `else` says
 {after: 1, rubbish: true}            cannot be read   {after: 1, oversize: true}   is over the limit
 {hangs: true}  {dead: true}          never answers; nobody listens
 {every: 1, parts: [VALUE, …], replace: true, then: {fails: CODE} | {hangs: true} | {oversize: true}}
@@ -35,6 +36,14 @@ Doing = dict[str, Any]
 TOO_MUCH = "x" * 20_000
 
 
+def of_item(doing: Doing, sent: Any) -> Doing:
+    """What is said of a call that was sent this."""
+    if "each" not in doing:
+        return doing
+    found: Doing = doing["each"].get(str(sent)) or doing["else"]
+    return found
+
+
 class Plain(NamedTuple):
     """How a script ends by itself: when (ns after the send; None = never), and as what. `parts`: (at, value)."""
 
@@ -47,7 +56,8 @@ class Plain(NamedTuple):
 
 
 def plain_ending(doing: Doing, tick: int, sent: Value = None) -> Plain:
-    """The script as entries of a log; `sent`: the branch's input."""
+    """The script as entries of a log; `sent`: the branch's input, or its item's."""
+    doing = of_item(doing, sent)
     if "parts" in doing:
         every = doing["every"] * tick
         parts = tuple((every * (i + 1), part) for i, part in enumerate(doing["parts"]))
@@ -132,7 +142,7 @@ def real_workers(tick: int) -> tuple[Worker[Any], ...]:
         raise AssertionError(f"no worker does {doing}")
 
     async def answer(given: Any, ctx: Context) -> Any:
-        doing = told(ctx.attributes["script"], ctx.branch, ctx.attempt)
+        doing = told(ctx.attributes["script"], ctx.branch, ctx.attempt, given)
         await pause(doing.get("after", 0), tick)
         ctx.report(confidence=doing.get("sure"))
         return given if "echoes" in doing else await finish(doing)
@@ -146,8 +156,8 @@ def real_workers(tick: int) -> tuple[Worker[Any], ...]:
         return await answer(given, ctx)
 
     @worker("parts")
-    async def parts(ctx: Context) -> AsyncIterator[Any]:
-        doing = told(ctx.attributes["script"], ctx.branch, ctx.attempt)
+    async def parts(given: Any, ctx: Context) -> AsyncIterator[Any]:
+        doing = told(ctx.attributes["script"], ctx.branch, ctx.attempt, given)
         for seq, part in enumerate(doing["parts"]):
             await pause(doing["every"], tick)
             ctx.report(confidence=sure_by(doing, seq + 1))
@@ -169,9 +179,9 @@ def rubbish(tick: int) -> Routes:
     return Routes(unary={"/fanmesh.v1.WorkerService/Process": process})
 
 
-def told(script: str, branch: str, attempt: int) -> Doing:
-    """What this branch's worker is to do, or the fallback that makes this attempt."""
-    return of_attempt(json.loads(script), branch, attempt)
+def told(script: str, branch: str, attempt: int, given: Any = None) -> Doing:
+    """What this branch's worker is to do when it is sent this, or the fallback that makes this attempt."""
+    return of_item(of_attempt(json.loads(script), branch, attempt), given)
 
 
 def of_attempt(scripts: dict[str, Doing], branch: str, attempt: int) -> Doing:

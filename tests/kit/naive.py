@@ -97,9 +97,12 @@ class Naive:
                 break
             self.log.append((at, what))
             if isinstance(what, End):
-                self._has_ended(what.branch, at, what.state, what.reason)
+                self._heard(what, at)
                 self._look(at)
         return self.log
+
+    def _heard(self, end: End, at: int) -> None:
+        self._has_ended(end.branch, at, end.state, end.reason)
 
     def _look(self, at: int) -> None:
         """Decide about everybody, again and again, until nothing changes; then send who is to run."""
@@ -124,10 +127,15 @@ class Naive:
             return False
         if any(self._misses(node, other) for other in edges.feeds):
             return self._exclude(node, at, R.UPSTREAM_MISSING)
-        if node.input is not None and isinstance(node.input(self._reading()), Unreadable):
-            return self._exclude(node, at, R.CONDITION_ERROR)
+        if (fate := self._mapped(node)) is not R.NONE:
+            return self._exclude(node, at, fate)
         chosen.append(node)
         return True
+
+    def _mapped(self, node: Node) -> BranchReason:
+        """NONE if there is something to send."""
+        unreadable = node.input is not None and isinstance(node.input(self._reading()), Unreadable)
+        return R.CONDITION_ERROR if unreadable else R.NONE
 
     def _misses(self, node: Node, other: str) -> bool:
         whole, _ = self._given.get(other, (None, None))
@@ -135,7 +143,7 @@ class Naive:
 
     def _exclude(self, node: Node, at: int, reason: BranchReason) -> bool:
         self.log.append((at, Change(node.id, ChangeKind.EXCLUDED, reason)))
-        failed = reason is R.CONDITION_ERROR and node.id in self._must
+        failed = reason is R.TOO_LARGE or (reason is R.CONDITION_ERROR and node.id in self._must)
         self._has_ended(node.id, at, S.FAILED if failed else S.SKIPPED, reason)
         return True
 
@@ -186,7 +194,7 @@ class Naive:
         """What others see of it from now on."""
         (node,) = [node for node in self.nodes if node.id == name]
         self.ended[name] = at
-        if state is not S.SUCCEEDED and node.if_missing is IfMissing.USE and reason is not R.CONDITION:
+        if state is not S.SUCCEEDED and node.if_missing is IfMissing.USE and node.each is None and reason is not R.CONDITION:
             state, self._given[name] = S.DEFAULTED, (True, node.default)
         elif state is S.SUCCEEDED:
             self._given[name] = True, self._courses[name].value

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from fanmesh.cli.drawing.links import Kind, Vertex, graph_of
-from fanmesh.cli.drawing.words import condition, cut, fate, times
+from fanmesh.cli.drawing.words import condition, cut, fate, for_each, times
 from fanmesh.v1.dispatcher_pb2 import ExplainNode
 
 ARROWS: Final = {Kind.FEEDS: "-->", Kind.ASKS: "-.->", Kind.AFTER: "==>"}
@@ -17,7 +17,7 @@ CLASSES: Final = {
     "joint": "stroke-width:3px",
 }
 LONGEST: Final = 60
-"""Characters of a condition; the rest is in the configuration."""
+"""Characters of an expression; the rest is in the configuration."""
 _ESCAPES: Final = {ord(char): f"#{ord(char)};" for char in '#"<>&`\\'}
 """Mermaid's own escapes, for what would end a label in quotes, or be read as markup in it."""
 
@@ -45,6 +45,7 @@ def _label(node: ExplainNode) -> str:
         *times(node),
         "required" if node.required else "",
         cut(condition(node), LONGEST),
+        cut(for_each(node), LONGEST),
         fate(node),
     ]
     return "<br/>".join(row.translate(_ESCAPES) for row in rows if row)

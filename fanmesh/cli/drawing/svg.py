@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from fanmesh.cli.drawing.layout import Layout, Point, Size, lay_out
 from fanmesh.cli.drawing.links import Graph, Kind, Vertex, graph_of
-from fanmesh.cli.drawing.words import condition, cut, fate, times
+from fanmesh.cli.drawing.words import condition, cut, fate, for_each, times
 from fanmesh.v1.dispatcher_pb2 import ExplainNode, ExplainResponse
 
 LETTER: Final = 7.25
@@ -24,7 +24,7 @@ HEAD: Final = 30.0
 LONGEST: Final = 34
 """Letters of a line in a box."""
 ASKED: Final = 3
-"""Lines of a condition at most. The whole of it is in the box's title, which is shown under the pointer."""
+"""Lines of an expression at most. The whole of it is in the box's title, which is shown under the pointer."""
 JOINT: Final = Size(6.0, 44.0)
 
 STYLE: Final = (
@@ -99,8 +99,9 @@ def _rows(node: ExplainNode) -> list[_Row]:
         rows.append(_Row(" · ".join(more), ""))
     if node.required:
         rows.append(_Row("required", "mark"))
-    asked = wrap(condition(node), LONGEST, subsequent_indent="\u00a0\u00a0\u00a0", max_lines=ASKED, placeholder=" …")
-    rows += [_Row(text, "q") for text in asked]
+    for said in (condition(node), for_each(node)):
+        lines = wrap(said, LONGEST, subsequent_indent="\u00a0\u00a0\u00a0", max_lines=ASKED, placeholder=" …")
+        rows += [_Row(text, "q") for text in lines]
     if told := fate(node):
         rows.append(_Row(told, "mark"))
     return rows
@@ -128,8 +129,8 @@ def _vertex(vertex: Vertex, place: Point, size: Size, rows: Sequence[_Row]) -> I
     marks = (("required", node.required), ("maybe", node.conditional))
     looks = " ".join(["box", *(name for name, holds in marks if holds)])
     yield "<g>" if node.runs else '<g class="off">'
-    if node.condition:
-        yield f"<title>{escape(condition(node))}</title>"
+    if said := "\n".join(filter(None, (condition(node), for_each(node)))):
+        yield f"<title>{escape(said)}</title>"
     yield f'<rect class="{looks}" x="{x:g}" y="{y:g}" width="{size.width:g}" height="{size.height:g}" rx="6"/>'
     for number, row in enumerate(rows):
         style = f' class="{row.style}"' if row.style else ""

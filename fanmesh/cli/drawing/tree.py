@@ -11,7 +11,7 @@ from textwrap import wrap
 from typing import Final
 
 from fanmesh.cli.drawing.links import Kind, graph_of, kind_of
-from fanmesh.cli.drawing.words import condition, cut, fate, times
+from fanmesh.cli.drawing.words import condition, cut, fate, for_each, times
 from fanmesh.v1.dispatcher_pb2 import ExplainNode
 
 STROKES: Final = {Kind.FEEDS: "├─└─", Kind.ASKS: "├┄└┄", Kind.AFTER: "╞═╘═"}
@@ -78,5 +78,5 @@ def _lines(node: ExplainNode, lead: str, rest: str, name: int, when: int, width:
     said = wrap("  ".join(marks), max(width - len(beside), NARROW // 2))
     yield cut(f"{head}  {said.pop(0)}" if said and beside is not below else head, width).rstrip()
     yield from (f"{beside}{line}" for line in said)
-    if asked := condition(node):
-        yield from wrap(asked, width, initial_indent=below, subsequent_indent=f"{below}   ")
+    for told in filter(None, (condition(node), for_each(node))):
+        yield from wrap(told, width, initial_indent=below, subsequent_indent=f"{below}   ")

@@ -30,9 +30,18 @@ def fate(node: ExplainNode) -> str:
 
 
 def condition(node: ExplainNode) -> str:
-    """Its `if`, on one line; empty if it has none. Nothing in it that a terminal would obey, or that XML has no place for."""
-    text = "".join(char if char.isprintable() else " " for char in node.condition)
-    return f"if {' '.join(text.split())}" if node.condition else ""
+    """Its `if`, on one line; empty if it has none."""
+    return f"if {_line(node.condition)}" if node.condition else ""
+
+
+def for_each(node: ExplainNode) -> str:
+    """The list that it is called for each item of, on one line; empty if it is called once."""
+    return f"for each of {_line(node.for_each)}" if node.for_each else ""
+
+
+def _line(text: str) -> str:
+    """On one line, and nothing in it that a terminal would obey, or that XML has no place for."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def cut(text: str, cells: int) -> str:
