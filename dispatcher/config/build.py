@@ -19,17 +19,9 @@ from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import SYNTHESIS, placed
 from dispatcher.config.policies import Policies
 from dispatcher.config.problems import Path
-from dispatcher.config.shape import (
-    ConfidenceShape,
-    CountShape,
-    CoverageShape,
-    FileShape,
-    PlanShape,
-    PredicateShape,
-    QuietShape,
-    Rule,
-    SynthesisShape,
-)
+from dispatcher.config.shape import FileShape, PlanShape
+from dispatcher.config.shape_branches import SynthesisShape
+from dispatcher.config.shape_completion import ConfidenceShape, CountShape, CoverageShape, PredicateShape, QuietShape, Rule
 from dispatcher.config.version import version
 from dispatcher.model.plan import Accepts, Catalogue, Node, Plan, Route, Worker, accept_any, unfit
 from fanmesh.model.completion import CompletionRule, Grace, Predicate, Until, UntilKind

@@ -18,7 +18,8 @@ from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import Placed, Stop, named, placed
 from dispatcher.config.problems import Path
 from dispatcher.config.quantities import show_duration
-from dispatcher.config.shape import EachShape, PlanShape, UseShape
+from dispatcher.config.shape import PlanShape
+from dispatcher.config.shape_branches import EachShape, UseShape
 from dispatcher.model.deadlines import divide
 from dispatcher.model.each import Each
 from dispatcher.model.graph import NO_EDGES, Edges, cycle

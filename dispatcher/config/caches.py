@@ -8,7 +8,7 @@ from hashlib import sha256
 from dispatcher.config.expressions import attributes_in, mapping
 from dispatcher.config.parse import Parsed
 from dispatcher.config.problems import Path
-from dispatcher.config.shape import BranchShape
+from dispatcher.config.shape_branches import BranchShape
 from dispatcher.config.shape_cache import CacheShape
 from dispatcher.model.caching import CacheRule
 from dispatcher.model.plan import Effect, Worker

@@ -11,16 +11,9 @@ from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import named, placed
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.quantities import show_duration
-from dispatcher.config.shape import (
-    BranchShape,
-    CountShape,
-    CoverageShape,
-    PlanShape,
-    PredicateShape,
-    QuietShape,
-    Rule,
-    SynthesisShape,
-)
+from dispatcher.config.shape import PlanShape
+from dispatcher.config.shape_branches import BranchShape, SynthesisShape
+from dispatcher.config.shape_completion import CountShape, CoverageShape, PredicateShape, QuietShape, Rule
 
 WAYS: Final = ("branches", "stages", "cascade")
 

@@ -11,7 +11,8 @@ from dispatcher.config.placing import instead, placed
 from dispatcher.config.policies import Policies, known_names
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.quantities import show_duration
-from dispatcher.config.shape import BranchShape, FallbackShape, FileShape
+from dispatcher.config.shape import FileShape
+from dispatcher.config.shape_branches import BranchShape, FallbackShape
 from dispatcher.config.shape_policies import PolicyShape
 from dispatcher.config.shape_types import Section
 from dispatcher.model.policy import Policy

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import SYNTHESIS, named
 from dispatcher.config.problems import Path
-from dispatcher.config.shape import Rule, SynthesizeShape
+from dispatcher.config.shape_branches import SynthesizeShape
+from dispatcher.config.shape_completion import Rule
 
 
 def check_synthesis(shape: SynthesizeShape, rules: Sequence[Rule], path: Path, parsed: Parsed) -> None:

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from dispatcher.config.parse import Parsed
 from dispatcher.config.problems import Path
-from dispatcher.config.shape import BranchShape, FallbackShape, PlanShape, SynthesisShape
+from dispatcher.config.shape import PlanShape
+from dispatcher.config.shape_branches import BranchShape, FallbackShape, SynthesisShape
 
 SYNTHESIS: Final = "synthesize"
 """The name of the branch that a merge of that name adds to its plan."""

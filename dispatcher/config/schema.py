@@ -10,7 +10,8 @@ from copy import deepcopy
 from typing import Any, Final
 
 from dispatcher.config.placing import SYNTHESIS
-from dispatcher.config.shape import FileShape, SynthesizeShape
+from dispatcher.config.shape import FileShape
+from dispatcher.config.shape_branches import SynthesizeShape
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 

@@ -6,11 +6,12 @@ pydantic would report it for the whole section instead of for the key that is wr
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag, WithJsonSchema
 
-from dispatcher.config.shape_cache import CacheShape
+from dispatcher.config.shape_branches import BranchShape, StepShape, SynthesisShape, merge_arm
+from dispatcher.config.shape_completion import AcceptShape, CompleteShape
 from dispatcher.config.shape_policies import PolicyShape
 from dispatcher.config.shape_protection import FaultsShape, IdempotencyShape, LimitShape, OverloadShape
 from dispatcher.config.shape_types import (
@@ -25,14 +26,10 @@ from dispatcher.config.shape_types import (
     MetadataKey,
     MethodName,
     PositiveDuration,
-    Ratio,
     Section,
     Size,
     Target,
-    Template,
-    Tolerance,
     choice,
-    only_key,
 )
 
 
@@ -72,242 +69,10 @@ class WorkerShape(Section):
     )
 
 
-class UseShape(Section):
-    """A value in the place of a missing answer."""
-
-    use: Any = Field(description="The value that stands in, merged like an answer.")
-
-
-class CountShape(Section):
-    """Complete once that many branches have answered."""
-
-    count: int = Field(ge=1, description="How many branches.")
-
-
-class CoverageShape(Section):
-    """Complete once that share of the weights has answered."""
-
-    coverage: float = Field(gt=0, le=1, description="The share, above 0 and up to 1.")
-
-
-class PredicateShape(Section):
-    """Complete once an expression over the result so far holds."""
-
-    predicate: Cel = Field(description="The expression; reads `merged`, `coverage`, `attributes`.")
-    min_interval: Duration = Field(
-        default="0s", validate_default=True, description="Shortest time between two evaluations; one that is due is put off."
-    )
-
-
-class ConfidenceShape(Section):
-    """Complete once a branch is sure enough of what it has answered."""
-
-    confidence: float = Field(gt=0, le=1, description="The confidence it reports, above 0 and up to 1.")
-
-
-class QuietShape(Section):
-    """Complete once nothing new has come for some time."""
-
-    quiet: PositiveDuration = Field(description="How long; counted from the last answer or part of one.")
-
-
-A_RULE = "all, first, required, {count: n}, {coverage: x}, {predicate: CEL}, {confidence: x} or {quiet: duration}"
-
-
-def _asks(value: Any) -> bool:
-    """The one rule that may have a second key."""
-    return isinstance(value, dict) and "predicate" in value
-
-
-UntilRule: TypeAlias = Annotated[
-    Annotated[Literal["all", "first", "required"], Tag("(name)")]
-    | Annotated[CountShape, Tag("(count)")]
-    | Annotated[CoverageShape, Tag("(coverage)")]
-    | Annotated[PredicateShape, Tag("(predicate)")]
-    | Annotated[ConfidenceShape, Tag("(confidence)")]
-    | Annotated[QuietShape, Tag("(quiet)")],
-    choice(lambda v: "(name)" if isinstance(v, str) else "(predicate)" if _asks(v) else only_key(v), A_RULE),
-]
-
-Rule: TypeAlias = str | CountShape | CoverageShape | PredicateShape | ConfidenceShape | QuietShape
-"""A rule of `until`, once it is read."""
-
-IfMissingShape: TypeAlias = Annotated[
-    Annotated[Literal["skip", "fail"], Tag("(name)")] | Annotated[UseShape, Tag("(use)")],
-    choice(lambda v: "(name)" if isinstance(v, str) else only_key(v), "skip, fail or {use: value}"),
-]
-
-
-class EachShape(Section):
-    """Call the branch's worker once for each item of a list."""
-
-    items: Template = Field(description="The list; reads `input`, `attributes` and other `branches`.")
-    key: Template = Field(
-        default=None, description="What tells an item from others; reads `item`, `index`. Same ones are called once."
-    )
-    gather: Literal["list", "concat", "map"] = Field(
-        default="list", description="What the answers become: a list; lists, joined to one; a map by `key`."
-    )
-    max_concurrency: Count | None = Field(default=None, description="Items that are called at once; all, if not given.")
-    max_items: Count = Field(default=1000, description="With more items than that the branch fails.")
-    tolerate: Tolerance | None = Field(
-        default=None, description="How many items may fail, or how much of them. Not given: none if required, else all but one."
-    )
-    canary: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="So many items are called first, and the others only when one of these has answered."
-    )
-
-
-class FallbackShape(Section):
-    """Who is asked when a branch's worker has failed: another worker, another branch of the plan, or nobody but a value."""
-
-    worker: Id | None = Field(default=None, description="Another worker, with its own policy, limit and queue.")
-    branch: Id | None = Field(
-        default=None, description="Another branch of the plan, whose answer stands in; it is waited for if it has not ended."
-    )
-    use: Any = Field(default=None, description="A value; unlike a default it counts as an answer.")
-    input: Template = Field(default=None, description="What the worker is sent; what the branch was, if not given.")
-    output: Template = Field(
-        default=None, description="What its answer becomes; of a worker, as the branch's own `output` says, if not given."
-    )
-    timeout: PositiveDuration | None = Field(default=None, description="From the worker's first send: then it has failed.")
-    min_time: PositiveDuration | None = Field(
-        default=None, description="With less time left it is not asked; 5ms if not given."
-    )
-    fallback: FallbackShape | None = Field(default=None, description="Who is asked when this one has failed, too.")
-
-
-class BranchShape(Section):
-    """One branch of a plan: a worker, and what its answer means to the plan."""
-
-    worker: Id | None = Field(default=None, description="The worker that answers; the branch's own name if not given.")
-    required: bool = Field(default=False, description="Without it the plan fails; it is waited for until its hard timeout.")
-    weight: float = Field(default=1.0, gt=0, description="Its share of coverage.")
-    soft_timeout: PositiveDuration | None = Field(default=None, description="From its first send: then nobody waits for it.")
-    timeout: PositiveDuration | None = Field(
-        default=None, description="From its first send: then it has failed, or its `fallback` is asked."
-    )
-    sla: PositiveDuration | None = Field(default=None, description="The expected answer time; reported, changes nothing.")
-    if_missing: IfMissingShape = Field(
-        default="skip", description="What its missing answer means: left out, a failed plan, or a value."
-    )
-    condition: Cel | None = Field(
-        default=None,
-        alias="if",
-        description="It runs only if this holds; reads `input`, `attributes`, and `branches`, all of which have ended then.",
-    )
-    input: Template = Field(
-        default=None, description="What it is sent; the request's input if not given. It waits for the `branches` it reads."
-    )
-    output: Template = Field(default=None, description="What its answer becomes; reads `output`, too.")
-    min_time: PositiveDuration | None = Field(
-        default=None, description="With less time left it is not tried; branches that it waits for leave it that much."
-    )
-    for_each: (
-        Annotated[
-            Annotated[EachShape, Tag("(options)")] | Annotated[str, Tag("(list)")],
-            choice(lambda v: "(list)" if isinstance(v, str) else "(options)", "a list such as ${input.items}, or {items: …}"),
-        ]
-        | None
-    ) = Field(default=None, description="It is called once for each item of this list.")
-    allow_partial_input: bool = Field(
-        default=False, description="What a broken stream left behind is good enough for this write to be fed with."
-    )
-    on_stream_failure: Literal["keep", "discard"] = Field(
-        default="keep", description="The parts of a broken stream: merged, or not."
-    )
-    cache: CacheShape | None = Field(default=None, description="What is done for equal calls; each is made if not given.")
-    fallback: FallbackShape | None = Field(
-        default=None, description="Who is asked when its worker has failed: {worker: w}, {branch: b} or {use: value}."
-    )
-
-
-class StepShape(BranchShape):
-    """One step of a cascade: a branch that is tried if no step before it was good enough."""
-
-    branch: Id = Field(description="The branch's name.")
-    stop_if: Cel | None = Field(
-        default=None,
-        description="Its answer is good enough if this holds: no further step. Reads `confidence`, `output`, `input`, "
-        "`attributes`. Any answer is, if not given.",
-    )
-
-
-class SynthesizeShape(Section):
-    """One more branch: it is given all the others' answers when those have ended, and its own is the result."""
-
-    worker: Id = Field(description="The worker that makes one answer of all.")
-    input: Template = Field(
-        default=None,
-        description="What it is sent; branch → answer of those that answered, if not given. Reads `branches`, all of them.",
-    )
-    output: Template = Field(default=None, description="What its answer becomes; reads `output`, too.")
-    min_time: PositiveDuration | None = Field(
-        default=None, description="The time that the others leave it: their deadline is that much before the request's stop."
-    )
-    timeout: PositiveDuration | None = Field(
-        default=None, description="From its first send: then it has failed, or its `fallback` is asked."
-    )
-    sla: PositiveDuration | None = Field(default=None, description="The expected answer time; reported, changes nothing.")
-    weight: float = Field(default=1.0, gt=0, description="Its share of coverage.")
-    on_stream_failure: Literal["keep", "discard"] = Field(
-        default="keep", description="The parts of a broken stream: merged, or not."
-    )
-    fallback: FallbackShape | None = Field(default=None, description="Who is asked when its worker has failed.")
-    otherwise: (
-        Annotated[
-            Annotated[str, Tag("(name)")] | Annotated[dict[str, Any], Field(min_length=1, max_length=1), Tag("(options)")],
-            choice(lambda v: "(name)" if isinstance(v, str) else "(options)", "a name or {name: options}"),
-        ]
-        | None
-    ) = Field(default=None, description="The merge of the others' answers if it fails; the request fails, if not given.")
-
-
-class SynthesisShape(Section):
-    """A merge that is a branch."""
-
-    synthesize: SynthesizeShape = Field(description="Who makes one answer of all.")
-
-
-def _merge_arm(value: Any) -> str:
-    match value:
-        case str():
-            return "(name)"
-        case SynthesisShape() | {"synthesize": _}:
-            return "(synthesize)" if isinstance(value, SynthesisShape) or len(value) == 1 else "(options)"
-        case _:
-            return "(options)"
-
-
 class BudgetShape(Section):
     """What one request may use up."""
 
     latency: PositiveDuration | None = Field(default=None, description="Time until the reply, within the caller's deadline.")
-
-
-class GraceShape(Section):
-    """How much longer to wait for stragglers once coverage is met, as shares of the remaining time."""
-
-    min: Ratio = Field(default=0.0, description="The share when only the lightest branch is pending.")
-    max: Ratio = Field(default=0.0, description="The share when as much is pending as may be missing; at least `min`.")
-
-
-class CompleteShape(Section):
-    """When a request is complete."""
-
-    until: Annotated[
-        Annotated[UntilRule, Tag("(rule)")] | Annotated[list[UntilRule], Field(min_length=1), Tag("(list)")],
-        choice(lambda v: "(list)" if isinstance(v, list) else "(rule)", "a rule or a list"),
-    ] = Field(default="all", description="The rule that completes it early, or several: the first that holds.")
-    soft_timeout: PositiveDuration | None = Field(default=None, description="From arrival; then what is there is enough.")
-    grace: GraceShape = Field(default=GraceShape(), description="Waiting on after `until: {coverage: x}` is met.")
-
-
-class AcceptShape(Section):
-    """The floor: below it the request fails."""
-
-    min_success: int = Field(default=1, ge=0, description="Branches that must have answered.")
-    min_coverage: Ratio = Field(default=0.0, description="Share of the weights that must have answered.")
 
 
 class PlanShape(Section):
@@ -335,7 +100,7 @@ class PlanShape(Section):
             Annotated[str, Tag("(name)")]
             | Annotated[SynthesisShape, Tag("(synthesize)")]
             | Annotated[dict[str, Any], Field(min_length=1, max_length=1), Tag("(options)")],
-            choice(_merge_arm, "a name or {name: options}"),
+            choice(merge_arm, "a name or {name: options}"),
             WithJsonSchema({}),
         ]
         | None

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from dispatcher.config import ConfigErrors
-from dispatcher.config.shape import BranchShape, PlanShape, StepShape
+from dispatcher.config.shape import PlanShape
+from dispatcher.config.shape_branches import BranchShape, StepShape
 from dispatcher.embedded import Branch, Fanmesh, Plan, Step
 from fanmesh.model.states import BranchReason, BranchState
 from fanmesh.workers import Context, Worker, worker
