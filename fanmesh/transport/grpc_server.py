@@ -74,6 +74,10 @@ class GrpcCall:
         """Call `callback` when the call has ended."""
         self._context.add_done_callback(lambda _: callback())
 
+    async def send_headers(self, metadata: Metadata) -> None:
+        """Send initial metadata."""
+        await self._context.send_initial_metadata(tuple(metadata))
+
     async def write(self, message: bytes) -> None:
         """Send one message of a streamed answer."""
         await self._context.write(message)

@@ -48,8 +48,14 @@ class Reading:
         self._writing: asyncio.Task[Any] | None = None
         self._ended = False
         self._failure: RpcError | None = None
+        self._headers: Metadata | None = None
         self._trailers: Metadata = ()
         owner.live.add(call)
+
+    @property
+    def headers(self) -> Metadata:
+        """Initial metadata; empty before the first message."""
+        return self._headers or ()
 
     @property
     def trailers(self) -> Metadata:
@@ -78,6 +84,8 @@ class Reading:
             self._trailers = tuple(await self._call.trailing_metadata())
             self._end()
             return None
+        if self._headers is None:  # they precede the first message, so this waits for nothing
+            self._headers = tuple(await self._call.initial_metadata())
         received: bytes = message
         return received
 

@@ -62,6 +62,11 @@ class Stream(Protocol):
         ...
 
     @property
+    def headers(self) -> Metadata:
+        """Initial metadata; empty before the first message."""
+        ...
+
+    @property
     def trailers(self) -> Metadata:
         """Trailing metadata; empty before the end."""
         ...
@@ -87,6 +92,11 @@ class Duplex(Protocol):
 
     async def read(self) -> bytes | None:
         """The next message, or None at the good end of the call. RpcError at a bad one."""
+        ...
+
+    @property
+    def headers(self) -> Metadata:
+        """Initial metadata; empty before the first message."""
         ...
 
     @property
@@ -180,6 +190,10 @@ class ServerCall(Protocol):
 
     def on_done(self, callback: Callable[[], None]) -> None:
         """Call `callback` in the loop when the call has ended, however it did."""
+        ...
+
+    async def send_headers(self, metadata: Metadata) -> None:
+        """Send initial metadata, once and before any answer. Calls without any need not ask for it."""
         ...
 
     async def write(self, message: bytes) -> None:

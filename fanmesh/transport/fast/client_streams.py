@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from fanmesh.model.fault import Code
+from fanmesh.transport.fast import headers
 from fanmesh.transport.fast.client_call import ClientCall
 from fanmesh.transport.fast.defences import LARGE
 from fanmesh.transport.fast.framing import BadMessage, head
@@ -28,11 +29,12 @@ def _nobody(_: ClientCall) -> None:
 class Reading(ClientCall):
     """The receiving half of a call."""
 
-    __slots__ = ("_end", "_failure", "_inbound", "_read", "_trailers", "over")
+    __slots__ = ("_end", "_failure", "_inbound", "_initial", "_read", "_trailers", "over")
 
     def __init__(self, path: str, request: bytes | None, timeout: float | None, metadata: Metadata, limit: int) -> None:
         super().__init__(path, request, timeout, metadata, limit)
         self._inbound = Inbound(limit, self.acknowledge)
+        self._initial: Fields = ()
         self._end: tuple[RpcError | None, Metadata] | None = None  # how the peer ended it, for whoever has read all
         self._failure: RpcError | None = None
         self._read = False
@@ -43,8 +45,10 @@ class Reading(ClientCall):
     # ---------------------------------------------------------------- what the connection does with it
 
     def responded(self, fields: Fields, *, end: bool) -> None:
-        """Of the header block only the encoding matters here."""
+        """The header block is kept, for those who ask for initial metadata."""
         super().responded(fields, end=end)
+        if not end:
+            self._initial = fields
         self._inbound.encoded(self.encoding)
 
     def received(self, data: bytes) -> None:
@@ -68,6 +72,11 @@ class Reading(ClientCall):
         self.over(self)
 
     # ---------------------------------------------------------------- what the caller does with it
+
+    @property
+    def headers(self) -> Metadata:
+        """Initial metadata; empty before the first message."""
+        return headers.decode(self._initial)
 
     @property
     def trailers(self) -> Metadata:

@@ -117,6 +117,17 @@ class Call:
         """Call `callback` when the call has ended."""
         self._callbacks.append(callback)
 
+    async def send_headers(self, metadata: Metadata) -> None:
+        """Send initial metadata. BadMetadata for what cannot be sent; RuntimeError if the answer has begun."""
+        if self._begun:
+            raise RuntimeError("initial metadata after the answer has begun")
+        block = [*_HEAD, *headers.encode(metadata)]
+        if self._finished:
+            raise RpcError(Code.CANCELLED, "the call has ended")
+        self._begun = True
+        self._connection.h2.send_response(self._stream, block)
+        self._connection.schedule()
+
     async def write(self, message: bytes) -> None:
         """Send one message of a streamed answer. Waits while much is on its way. RpcError if the call has ended."""
         connection, stream = self._connection, self._stream
@@ -224,9 +235,9 @@ class Call:
             return
         if self._finished:
             return
-        connection, stream = self._connection, self._stream
-        connection.h2.send_response(stream, _HEAD)
-        self._begun = True
+        if not self._begun:
+            self._begun = True
+            self._connection.h2.send_response(self._stream, _HEAD)
         self._send(payload)
         self._succeed()
 
