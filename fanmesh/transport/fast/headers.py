@@ -100,8 +100,15 @@ def _from_base64(text: bytes) -> bytes:
 
 
 def percent_encode(message: str) -> bytes:
-    """A status message as it travels: UTF-8, printable ASCII as it is, the rest and `%` as %XX."""
-    return quote(message.encode(errors="replace"), safe=_PLAIN).encode()
+    """A status message as it travels: UTF-8, printable ASCII as it is, the rest and `%` as %XX.
+
+    So are spaces at either end, which gRPC would let pass: HTTP/2 has none there (RFC 9113, 8.2.1), and an engine that insists
+    on it, as our own does, answers the whole header block, and so the status, with PROTOCOL_ERROR.
+    """
+    text = quote(message.encode(errors="replace"), safe=_PLAIN)
+    if text[:1] == " ":
+        text = "%20" + text[1:]
+    return (text[:-1] + "%20" if text[-1:] == " " else text).encode()
 
 
 def percent_decode(message: bytes) -> str:

@@ -62,7 +62,14 @@ def test_messages_survive_in_any_script(message: str) -> None:
     """But for lone surrogates, which nobody can send."""
     encoded = headers.percent_encode(message)
     assert all(0x20 <= byte <= 0x7E for byte in encoded)
+    assert encoded == encoded.strip()  # HTTP/2 has no space at either end of a field
     assert headers.percent_decode(encoded) == message.encode(errors="replace").decode()
+
+
+@pytest.mark.parametrize(("message", "encoded"), [(" ", b"%20"), ("  ", b"%20%20"), (" a b  ", b"%20a b %20"), ("", b"")])
+def test_spaces_at_the_ends_of_a_message_are_encoded(message: str, encoded: bytes) -> None:
+    """And only those."""
+    assert headers.percent_encode(message) == encoded
 
 
 @given(st.binary())
