@@ -15,7 +15,7 @@ PURE := $(PURE),dispatcher/flow/account.py,dispatcher/flow/alarms.py,dispatcher/
 PURE := $(PURE),dispatcher/flow/route.py,dispatcher/flow/rows.py,dispatcher/flow/schedule.py,dispatcher/flow/staging.py
 PURE := $(PURE),dispatcher/flow/statuses.py,dispatcher/flow/expansion.py,dispatcher/flow/ledger.py
 
-.PHONY: help setup demo serve evaluate test test-jaeger test-k8s tools unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
+.PHONY: help setup demo serve evaluate test test-jaeger test-k8s tools interop-tools unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,15 @@ GO_BUILD := GOFLAGS="-mod=readonly -buildvcs=false" go build
 	@echo "tools: building kustomize and kubeconform"
 	@mkdir -p .tools/bin
 	@cd deploy/tools && $(GO_BUILD) -o ../../.tools/bin/ sigs.k8s.io/kustomize/kustomize/v5 github.com/yannh/kubeconform/cmd/kubeconform
+	@touch $@
+
+interop-tools: .venv/.dev $(if $(shell command -v go),.tools/interop/more) ## Foreign gRPC programs for tests/interop, into .tools/interop (a minute once)
+
+# gRPC's own interop client and server, as published in the module, and a program of ours for what they leave out.
+.tools/interop/more: tests/interop/go/go.mod tests/interop/go/go.sum tests/interop/go/more/main.go
+	@echo "interop-tools: building grpc-go's interop programs"
+	@mkdir -p .tools/interop
+	@cd tests/interop/go && $(GO_BUILD) -o ../../../.tools/interop/ google.golang.org/grpc/interop/client google.golang.org/grpc/interop/server ./more
 	@touch $@
 
 .tools/apiserver: deploy/tools/apiserver/go.mod deploy/tools/apiserver/go.sum

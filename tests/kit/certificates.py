@@ -29,10 +29,14 @@ class Authority:
         _openssl(*signing, "-extfile", more, "-out", out)
         return out, key
 
+    def files(self) -> tuple[Path, Path]:
+        """A server's certificate and its key, for programs that read them."""
+        return self._signed("server")
+
     def server(self, trusting: "Authority | None" = None) -> ssl.SSLContext:
         """A server's context; with `trusting`, callers must show a certificate of that authority."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(*self._signed("server"))
+        context.load_cert_chain(*self.files())
         if trusting is not None:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(trusting.file)

@@ -1,0 +1,66 @@
+"""Foreign programs for the interoperability tests: where they are, what they need, how they are called and listened to."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from fanmesh.transport.fast import FastTransport
+from fanmesh.transport.port import Channel, ChannelOptions, ServerOptions
+from tests.interop.service import TestService
+from tests.kit.certificates import Authority
+from tests.kit.examples import NO_PROXY
+from tests.kit.programs import ROOT, program
+
+BUILT: Final = ROOT / ".tools" / "interop"
+FAST: Final = FastTransport()
+BUSY: Final = 90.0
+"""Seconds for a foreign program to be done with its cases, on a machine with other work."""
+
+
+def needs(tools: Sequence[str], built: Path) -> None:
+    """Skip the test, loudly, if the language is not here; fail it if its program has not been built."""
+    if absent := [tool for tool in tools if shutil.which(tool) is None]:
+        pytest.skip(f"NOT RUN: no {', '.join(absent)} here")
+    assert built.exists(), f"{built.relative_to(ROOT)} is missing: make interop-tools"
+
+
+async def told(*command: str | Path) -> dict[str, str]:
+    """What a foreign client says of each case: `name: ok`, or what went wrong."""
+    async with program(*command, environment=NO_PROXY) as running:
+        code = await running.ended(BUSY)
+        said = "".join(running.heard)
+    found = dict(re.findall(r"^(\w+): (.*)$", said, flags=re.MULTILINE))
+    assert found, f"exit code {code}: {said}"
+    return found
+
+
+@asynccontextmanager
+async def fast_server(authority: Authority | None = None) -> AsyncIterator[tuple[TestService, str]]:
+    """The test service on the fast transport, and its address."""
+    service = TestService()
+    options = ServerOptions(tls=authority.server() if authority else None)
+    server = FAST.server("127.0.0.1:0", service.routes(), options=options)
+    await server.start()
+    try:
+        yield service, f"localhost:{server.port}" if authority else f"127.0.0.1:{server.port}"
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def foreign_server(*command: str | Path, authority: Authority | None = None, **variables: str) -> AsyncIterator[Channel]:
+    """A foreign server that says where it listens, and a channel of the fast transport to it."""
+    async with program(*command, environment={**NO_PROXY, **variables}) as running:
+        port = (await running.says(r"listening on .*?(\d+)\s*$", BUSY))[1]
+        channel = FAST.connect(f"localhost:{port}", ChannelOptions(tls=authority.client() if authority else None))
+        try:
+            yield channel
+        finally:
+            await channel.close()
