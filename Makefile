@@ -68,7 +68,7 @@ GO_BUILD := GOFLAGS="-mod=readonly -buildvcs=false" go build
 	@cd deploy/tools && $(GO_BUILD) -o ../../.tools/bin/ sigs.k8s.io/kustomize/kustomize/v5 github.com/yannh/kubeconform/cmd/kubeconform
 	@touch $@
 
-interop-tools: .venv/.dev $(if $(shell command -v go),.tools/interop/more) ## Foreign gRPC programs for tests/interop, into .tools/interop (a minute once)
+interop-tools: .venv/.dev $(if $(shell command -v go),.tools/interop/more) $(if $(shell command -v npm),.tools/interop/node/interop.js) ## Foreign gRPC programs for tests/interop, into .tools/interop (a minute once)
 
 # gRPC's own interop client and server, as published in the module, and a program of ours for what they leave out.
 .tools/interop/more: tests/interop/go/go.mod tests/interop/go/go.sum tests/interop/go/more/main.go
@@ -76,6 +76,13 @@ interop-tools: .venv/.dev $(if $(shell command -v go),.tools/interop/more) ## Fo
 	@mkdir -p .tools/interop
 	@cd tests/interop/go && $(GO_BUILD) -o ../../../.tools/interop/ google.golang.org/grpc/interop/client google.golang.org/grpc/interop/server ./more
 	@touch $@
+
+.tools/interop/node/interop.js: tests/interop/node/interop.js tests/interop/node/package.json
+	@echo "interop-tools: installing grpc-js"
+	@mkdir -p $(@D)
+	@cp tests/interop/node/package.json tests/interop/node/.npmrc $(@D)/
+	@cd $(@D) && npm install --no-package-lock --no-audit --no-fund --silent
+	@cp $< $@
 
 .tools/apiserver: deploy/tools/apiserver/go.mod deploy/tools/apiserver/go.sum
 	@echo "tools: building kube-apiserver and etcd (ten minutes of CPU)"

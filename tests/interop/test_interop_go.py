@@ -1,4 +1,4 @@
-"""The fast transport and grpc-go: its own interop client and server, case by case, and a program of ours for what they leave out."""
+"""The fast transport and grpc-go: its own interop client and server, case by case, and ours for what they leave out."""
 
 from pathlib import Path
 

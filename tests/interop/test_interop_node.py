@@ -1,0 +1,38 @@
+"""The fast transport and grpc-js, both ways. Its package has no interop programs, so ours asks and answers the published cases."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.interop.cases import EVERY, outcomes
+from tests.interop.peers import BUILT, fast_server, foreign_server, needs, told
+from tests.interop.service import PROTO
+from tests.kit.certificates import Authority
+
+pytestmark = pytest.mark.asyncio
+
+INTEROP = ("node", BUILT / "node" / "interop.js", PROTO)
+ASKED = (*EVERY, "fanmesh_gzip")
+
+
+@pytest.fixture(autouse=True)
+def node() -> None:
+    needs(("node", "npm"), BUILT / "node" / "node_modules")
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def authority(request: pytest.FixtureRequest, tmp_path: Path) -> Authority | None:
+    return Authority(tmp_path, "ours") if request.param == "encrypted" else None
+
+
+async def test_it_calls_us(authority: Authority | None) -> None:
+    """Every case by name."""
+    async with fast_server(authority) as (_, address):
+        assert await told(*INTEROP, "client", address, *([authority.file] if authority else [])) == dict.fromkeys(ASKED, "ok")
+
+
+async def test_we_call_it(authority: Authority | None) -> None:
+    """Every case by name."""
+    files = authority.files() if authority else ()
+    async with foreign_server(*INTEROP, "server", *files, authority=authority) as channel:
+        assert await outcomes(channel, EVERY) == dict.fromkeys(EVERY, "ok")
