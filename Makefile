@@ -68,7 +68,7 @@ GO_BUILD := GOFLAGS="-mod=readonly -buildvcs=false" go build
 	@cd deploy/tools && $(GO_BUILD) -o ../../.tools/bin/ sigs.k8s.io/kustomize/kustomize/v5 github.com/yannh/kubeconform/cmd/kubeconform
 	@touch $@
 
-interop-tools: .venv/.dev $(if $(shell command -v go),.tools/interop/more) $(if $(shell command -v npm),.tools/interop/node/interop.js) ## Foreign gRPC programs for tests/interop, into .tools/interop (a minute once)
+interop-tools: .venv/.dev $(if $(shell command -v go),.tools/interop/more) $(if $(shell command -v npm),.tools/interop/node/interop.js) $(if $(shell command -v mvn),.tools/interop/java/built) ## Foreign gRPC programs for tests/interop, into .tools/interop (a minute once)
 
 # gRPC's own interop client and server, as published in the module, and a program of ours for what they leave out.
 .tools/interop/more: tests/interop/go/go.mod tests/interop/go/go.sum tests/interop/go/more/main.go
@@ -83,6 +83,13 @@ interop-tools: .venv/.dev $(if $(shell command -v go),.tools/interop/more) $(if 
 	@cp tests/interop/node/package.json tests/interop/node/.npmrc $(@D)/
 	@cd $(@D) && npm install --no-package-lock --no-audit --no-fund --silent
 	@cp $< $@
+
+.tools/interop/java/built: tests/interop/java/pom.xml tests/interop/protos/testservice.proto $(wildcard tests/interop/java/src/main/java/dev/example/interop/*.java)
+	@echo "interop-tools: building with grpc-java"
+	@mkdir -p $(@D)
+	@cp -r tests/interop/java/pom.xml tests/interop/java/src $(@D)/
+	@cd $(@D) && mvn -q -B -Dprotos=$(CURDIR)/tests/interop/protos compile
+	@touch $@
 
 .tools/apiserver: deploy/tools/apiserver/go.mod deploy/tools/apiserver/go.sum
 	@echo "tools: building kube-apiserver and etcd (ten minutes of CPU)"

@@ -1,0 +1,41 @@
+"""The fast transport and grpc-java, both ways. Its interop programs are in no registry: ours asks and answers the same cases."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.interop.cases import EVERY, outcomes
+from tests.interop.peers import BUILT, fast_server, foreign_server, needs, told
+from tests.kit.certificates import Authority
+
+pytestmark = pytest.mark.asyncio
+
+TARGET = BUILT / "java" / "target"
+QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""A program that runs for a second is not worth an optimiser."""
+
+INTEROP = ("java", *QUICK, "-cp", f"{TARGET / 'classes'}:{TARGET / 'lib'}/*", "dev.example.interop.Main")
+ASKED = (*EVERY, "fanmesh_gzip")
+
+
+@pytest.fixture(autouse=True)
+def java() -> None:
+    needs(("java", "javac", "mvn"), TARGET / "lib")
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def authority(request: pytest.FixtureRequest, tmp_path: Path) -> Authority | None:
+    return Authority(tmp_path, "ours") if request.param == "encrypted" else None
+
+
+async def test_it_calls_us(authority: Authority | None) -> None:
+    """Every case by name."""
+    async with fast_server(authority) as (_, address):
+        assert await told(*INTEROP, "client", address, *([authority.file] if authority else [])) == dict.fromkeys(ASKED, "ok")
+
+
+async def test_we_call_it(authority: Authority | None) -> None:
+    """Every case by name."""
+    files = authority.files() if authority else ()
+    async with foreign_server(*INTEROP, "server", *files, authority=authority) as channel:
+        assert await outcomes(channel, EVERY) == dict.fromkeys(EVERY, "ok")
