@@ -1,7 +1,8 @@
-"""The fast transport and grpcio, both ways: grpc.aio here, and the blocking API in threads."""
+"""The fast transport and grpcio, both ways: grpc.aio in this process, the blocking API in another."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,14 @@ from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import Channel, Transport
 from tests.interop.cases import EVERY, failing, outcomes, request, unary
+from tests.interop.peers import fast_server, foreign_server, told
 from tests.interop.service import TestService, pb
+from tests.kit.certificates import Authority
+from tests.kit.programs import python
 
 pytestmark = pytest.mark.asyncio
+
+BLOCKING = python("-m", "tests.interop.blocking")
 
 WAYS: dict[str, tuple[Transport, Transport]] = {
     "fast-to-fast": (FastTransport(), FastTransport()),
@@ -39,6 +45,25 @@ async def test_every_case_with_grpc_aio(way: str) -> None:
     """By name, and nothing is left running."""
     client, server = WAYS[way]
     async with served(client, server) as channel:
+        assert await outcomes(channel, EVERY) == dict.fromkeys(EVERY, "ok")
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def authority(request: pytest.FixtureRequest, tmp_path: Path) -> Authority | None:
+    return Authority(tmp_path, "ours") if request.param == "encrypted" else None
+
+
+async def test_the_blocking_api_calls_us(authority: Authority | None) -> None:
+    """Every case by name, from a process of its own."""
+    async with fast_server(authority) as (_, address):
+        cases = await told(*BLOCKING, "client", address, *([authority.file] if authority else []))
+        assert cases == dict.fromkeys((*EVERY, "fanmesh_gzip"), "ok")
+
+
+async def test_we_call_the_blocking_api(authority: Authority | None) -> None:
+    """Every case by name."""
+    files = authority.files() if authority else ()
+    async with foreign_server(*BLOCKING, "server", *files, authority=authority) as channel:
         assert await outcomes(channel, EVERY) == dict.fromkeys(EVERY, "ok")
 
 

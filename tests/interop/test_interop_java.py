@@ -1,4 +1,4 @@
-"""The fast transport and grpc-java, both ways. Its interop programs are in no registry: ours asks and answers the same cases."""
+"""The fast transport and grpc-java, both ways. Its interop programs are in no registry: ours asks and answers the cases."""
 
 from pathlib import Path
 

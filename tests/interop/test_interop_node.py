@@ -1,4 +1,4 @@
-"""The fast transport and grpc-js, both ways. It has no interop programs to install: ours asks and answers the published cases."""
+"""The fast transport and grpc-js, both ways. Its package has no interop programs: ours asks and answers the cases."""
 
 from pathlib import Path
 
