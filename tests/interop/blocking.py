@@ -61,6 +61,8 @@ class Servicer(services.TestServiceServicer):  # type: ignore[misc]  # generated
     def UnaryCall(self, request: Any, context: Any) -> Any:  # noqa: N802  (same)
         self._echo(context)
         self._fail(request.response_status, context)
+        if request.response_compressed.value:
+            context.set_compression(grpc.Compression.Gzip)
         return pb.SimpleResponse(payload=payload(request.response_size))
 
     def _answers(self, request: Any, context: Any) -> Iterator[Any]:
@@ -80,9 +82,12 @@ class Servicer(services.TestServiceServicer):  # type: ignore[misc]  # generated
 
     def FullDuplexCall(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:  # noqa: N802  (same)
         self._echo(context)
+        done = Event()
+        context.add_callback(lambda: None if done.is_set() else print("cancelled", flush=True))  # noqa: T201  (a program)
         for request in requests:
             self._fail(request.response_status, context)
             yield from self._answers(request, context)
+        done.set()
 
 
 def serve(*files: str) -> None:

@@ -238,6 +238,13 @@ async def fanmesh_odd_messages(channel: Channel) -> None:
         assert (error.code, error.message) == (Code.FAILED_PRECONDITION, message), (message[:20], error)
 
 
+async def fanmesh_gzip_answer(channel: Channel) -> None:
+    """An answer that the peer may compress, if its library can; port and callers do not see it."""
+    for wanted in (True, False):
+        answer, _ = await unary(channel, "UnaryCall", request(1, LARGE, response_compressed=pb.BoolValue(value=wanted)))
+        assert len(answer.payload.body) == LARGE
+
+
 def rich(message: str) -> Status:
     """A status with a detail of a type that everybody knows."""
     status = Status(code=9, message=message)
@@ -258,11 +265,16 @@ async def fanmesh_rich_status(channel: Channel) -> None:
 
 OURS: Final[dict[str, Case]] = {
     case.__name__: case
-    for case in (fanmesh_deadline, fanmesh_large, fanmesh_binary_metadata, fanmesh_odd_messages, fanmesh_rich_status)
+    for case in (
+        *(fanmesh_deadline, fanmesh_large, fanmesh_binary_metadata, fanmesh_odd_messages),
+        *(fanmesh_rich_status, fanmesh_gzip_answer),
+    )
 }
 PUBLISHED_SERVER: Final = {**OFFICIAL, **{name: case for name, case in OURS.items() if name != "fanmesh_rich_status"}}
 """What a server can be asked that knows the published service alone."""
 EVERY: Final = {**OFFICIAL, **OURS}
+ASKED: Final = ({*EVERY} - {"fanmesh_gzip_answer"}) | {"fanmesh_gzip"}
+"""What foreign programs ask of us: they compress what they send, which we do not."""
 
 
 async def outcomes(channel: Channel, cases: dict[str, Case]) -> dict[str, str]:

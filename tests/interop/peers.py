@@ -13,10 +13,11 @@ import pytest
 
 from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.port import Channel, ChannelOptions, ServerOptions
+from tests.interop.cases import OFFICIAL
 from tests.interop.service import TestService
 from tests.kit.certificates import Authority
 from tests.kit.examples import NO_PROXY
-from tests.kit.programs import ROOT, program
+from tests.kit.programs import ROOT, Program, program
 
 BUILT: Final = ROOT / ".tools" / "interop"
 FAST: Final = FastTransport()
@@ -41,6 +42,12 @@ async def told(*command: str | Path) -> dict[str, str]:
     return found
 
 
+async def hears_of_a_cancellation(server: Program, channel: Channel) -> None:
+    """Our cancelled call ends its handler: the server says so."""
+    await OFFICIAL["cancel_after_first_response"](channel)
+    await server.says("cancelled")
+
+
 @asynccontextmanager
 async def fast_server(authority: Authority | None = None) -> AsyncIterator[tuple[TestService, str]]:
     """The test service on the fast transport, and its address."""
@@ -55,12 +62,14 @@ async def fast_server(authority: Authority | None = None) -> AsyncIterator[tuple
 
 
 @asynccontextmanager
-async def foreign_server(*command: str | Path, authority: Authority | None = None, **variables: str) -> AsyncIterator[Channel]:
-    """A foreign server that says where it listens, and a channel of the fast transport to it."""
+async def foreign_server(
+    *command: str | Path, authority: Authority | None = None, **variables: str
+) -> AsyncIterator[tuple[Program, Channel]]:
+    """A foreign server, which says where it listens, and a channel of the fast transport to it."""
     async with program(*command, environment={**NO_PROXY, **variables}) as running:
         port = (await running.says(r"listening on .*?(\d+)\s*$", BUSY))[1]
         channel = FAST.connect(f"localhost:{port}", ChannelOptions(tls=authority.client() if authority else None))
         try:
-            yield channel
+            yield running, channel
         finally:
             await channel.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.cases import EVERY, OFFICIAL, PUBLISHED_SERVER, outcomes
-from tests.interop.peers import BUILT, BUSY, fast_server, foreign_server, needs, told
+from tests.interop.peers import BUILT, BUSY, fast_server, foreign_server, hears_of_a_cancellation, needs, told
 from tests.kit.certificates import Authority
 from tests.kit.examples import NO_PROXY
 from tests.kit.peers import soon
@@ -53,7 +53,7 @@ async def test_its_interop_client_calls_us_encrypted(case: str, authority: Autho
 
 async def test_we_call_its_interop_server() -> None:
     """Every case that it can be asked."""
-    async with foreign_server(BUILT / "server", "-port=0", GRPC_GO_LOG_SEVERITY_LEVEL="info") as channel:
+    async with foreign_server(BUILT / "server", "-port=0", GRPC_GO_LOG_SEVERITY_LEVEL="info") as (_, channel):
         assert await outcomes(channel, PUBLISHED_SERVER) == dict.fromkeys(PUBLISHED_SERVER, "ok")
 
 
@@ -61,7 +61,8 @@ async def test_the_rest_both_ways() -> None:
     """Deadlines, megabytes, gzip and rich statuses."""
     async with fast_server() as (_, address):
         assert await told(BUILT / "more", "client", address) == dict.fromkeys(MORE, "ok")
-    async with foreign_server(BUILT / "more", "server") as channel:
+    async with foreign_server(BUILT / "more", "server") as (server, channel):
+        await hears_of_a_cancellation(server, channel)
         assert await outcomes(channel, EVERY) == dict.fromkeys(EVERY, "ok")
 
 
@@ -70,5 +71,5 @@ async def test_the_rest_both_ways_encrypted(authority: Authority) -> None:
     async with fast_server(authority) as (_, address):
         assert await told(BUILT / "more", "client", address, authority.file) == dict.fromkeys(MORE, "ok")
     files = authority.files()
-    async with foreign_server(BUILT / "more", "server", *files, authority=authority) as channel:
+    async with foreign_server(BUILT / "more", "server", *files, authority=authority) as (_, channel):
         assert await outcomes(channel, EVERY) == dict.fromkeys(EVERY, "ok")

@@ -62,6 +62,7 @@ function input(call, answer) {
 }
 
 async function both(call) {
+  call.on("cancelled", () => console.log("cancelled"));
   const trailers = echoed(call);
   for await (const asked of call.iterator({ destroyOnReturn: false })) { // what has been read must not end what is written
     if (asked.response_status?.code) {

@@ -45,7 +45,20 @@ func (s server) UnaryCall(ctx context.Context, in *testpb.SimpleRequest) (*testp
 		}
 		return nil, status.ErrorProto(&rich)
 	}
+	if in.GetResponseCompressed().GetValue() {
+		if err := grpc.SetSendCompressor(ctx, "gzip"); err != nil {
+			return nil, err
+		}
+	}
 	return s.TestServiceServer.UnaryCall(ctx, in)
+}
+
+func (s server) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServer) error {
+	err := s.TestServiceServer.FullDuplexCall(stream)
+	if stream.Context().Err() == context.Canceled {
+		fmt.Println("cancelled")
+	}
+	return err
 }
 
 func serve(files []string) {

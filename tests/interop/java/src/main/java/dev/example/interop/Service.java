@@ -39,6 +39,9 @@ final class Service extends TestServiceGrpc.TestServiceImplBase {
       answers.onError(failure(request.getResponseStatus()));
       return;
     }
+    if (request.getResponseCompressed().getValue()) {
+      ((ServerCallStreamObserver<?>) answers).setCompression("gzip");
+    }
     answers.onNext(SimpleResponse.newBuilder().setPayload(payload(request.getResponseSize())).build());
     answers.onCompleted();
   }
@@ -94,6 +97,7 @@ final class Service extends TestServiceGrpc.TestServiceImplBase {
   @Override
   public StreamObserver<StreamingOutputCallRequest> fullDuplexCall(
       StreamObserver<StreamingOutputCallResponse> answers) {
+    ((ServerCallStreamObserver<?>) answers).setOnCancelHandler(() -> System.out.println("cancelled"));
     return new StreamObserver<>() {
       private boolean failed;
 
