@@ -87,6 +87,7 @@ interop-tools: .venv/.dev $(if $(shell command -v go),.tools/interop/more) $(if 
 .tools/interop/java/built: tests/interop/java/pom.xml tests/interop/protos/testservice.proto $(wildcard tests/interop/java/src/main/java/dev/example/interop/*.java)
 	@echo "interop-tools: building with grpc-java"
 	@mkdir -p $(@D)
+	@rm -rf $(@D)/src
 	@cp -r tests/interop/java/pom.xml tests/interop/java/src $(@D)/
 	@cd $(@D) && mvn -q -B -Dprotos=$(CURDIR)/tests/interop/protos compile
 	@touch $@

@@ -16,7 +16,7 @@ INTEROP = ("node", BUILT / "node" / "interop.js", PROTO)
 
 @pytest.fixture(autouse=True)
 def node() -> None:
-    needs(("node", "npm"), BUILT / "node" / "node_modules")
+    needs(("node", "npm"), "node/interop.js")
 
 
 @pytest.fixture(params=["plain", "encrypted"])
