@@ -75,7 +75,7 @@ async def test_spaces_at_the_ends_of_a_message(way: str) -> None:
     async with served(client, server) as channel:
         error = await failing(unary(channel, "UnaryCall", request(response_status=pb.EchoStatus(code=9, message=" a  "))))
     expected = (
-        (Code.INTERNAL, "the peer ended the stream: PROTOCOL_ERROR")
+        (Code.INTERNAL, "the peer sent what HTTP/2 forbids: PROTOCOL_ERROR")
         if way == "fast-to-aio"
         else (Code.FAILED_PRECONDITION, " a  ")
     )

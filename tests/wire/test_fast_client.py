@@ -68,6 +68,19 @@ async def test_a_reset_is_the_status_that_grpc_says_and_only_a_refusal_was_never
     assert (error.code, error.sent, error.local_deadline) == (code, sent, False)
 
 
+async def test_who_ended_a_stream_is_told_apart() -> None:
+    """The peer that reset it, or our engine, for what HTTP/2 forbids: here a field that begins with a space."""
+    reset = await outcome(lambda peer, stream: peer.h2.reset_stream(stream, ngh2.ErrorCode.PROTOCOL_ERROR))
+
+    def forbidden(peer: Peer, stream: int) -> None:
+        peer.h2.send_response(stream, [*HEAD, (b"grpc-status", b"9"), (b"grpc-message", b" no")], end_stream=True)
+
+    broken = await outcome(forbidden)
+    assert (reset.code, reset.message) == (Code.INTERNAL, "the peer ended the stream: PROTOCOL_ERROR")
+    assert (broken.code, broken.message) == (Code.INTERNAL, "the peer sent what HTTP/2 forbids: PROTOCOL_ERROR")
+    assert (reset.sent, broken.sent) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [(b"400", Code.INTERNAL), (b"401", Code.UNAUTHENTICATED), (b"404", Code.UNIMPLEMENTED), (b"503", Code.UNAVAILABLE)],

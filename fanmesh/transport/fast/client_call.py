@@ -109,18 +109,20 @@ class ClientCall(ABC):
         )
         self.fail(RpcError(code, message, metadata, local_deadline=code is Code.DEADLINE_EXCEEDED and self.late()))
 
-    def aborted(self, error_code: int, local: Exception | None) -> None:
-        """The stream is closed and there were no trailers."""
+    def aborted(self, error_code: int, local: Exception | None, *, by_peer: bool) -> None:
+        """The stream is closed and there were no trailers. `by_peer`: its peer has reset it; else our engine has, or nobody."""
         if local is not None:
             code = Code.UNAVAILABLE if error_code == mapping.REFUSED_STREAM else Code.INTERNAL
             self.fail(RpcError(code, f"the call cannot be sent: {local}", sent=False))
             return
         late = self.late()
         code = mapping.of_reset(error_code, late=late)
+        ours = error_code != mapping.NO_ERROR and not by_peer
+        what = "the peer sent what HTTP/2 forbids" if ours else "the peer ended the stream"
         self.fail(
             RpcError(
                 code,
-                f"the peer ended the stream: {mapping.name(error_code)}",
+                f"{what}: {mapping.name(error_code)}",
                 sent=error_code != mapping.REFUSED_STREAM,
                 local_deadline=late and code is Code.DEADLINE_EXCEEDED,
             )

@@ -49,6 +49,7 @@ class ClientConnection(Connection):
             "_pinged",
             "_put_off",
             "_putting_off",
+            "_reset",
             "_resets",
             "_timer",
         ),
@@ -59,6 +60,7 @@ class ClientConnection(Connection):
         super().__init__(ngh2.Role.CLIENT, _SETTINGS, encrypted=link.target.tls is not None)
         self._link = link
         self._resets: Bucket = link.resets
+        self._reset = 0  # the last stream that the peer has reset
         self.streams: dict[int, ClientCall] = {}
         """Calls that run."""
         self.usual: Fields = ()
@@ -195,7 +197,7 @@ class ClientConnection(Connection):
                         call.connection = None
                         self._link.submit(call)  # a GOAWAY came before it could leave
                     else:
-                        call.aborted(event.error_code, event.local_error)
+                        call.aborted(event.error_code, event.local_error, by_peer=event.stream_id == self._reset)
                 elif self._put_off:
                     self._put_off.pop(event.stream_id, None)
                 if self._draining:
@@ -221,6 +223,9 @@ class ClientConnection(Connection):
             if event.error_code == ENHANCE_YOUR_CALM:
                 self._resets.halve()
             self.retire()
+            return
+        if isinstance(event, ngh2.StreamReset):
+            self._reset = event.stream_id  # what the engine resets itself is closed without this
             return
         super().rarely(event)
         if isinstance(event, ngh2.SettingsReceived):
