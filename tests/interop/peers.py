@@ -15,8 +15,8 @@ import pytest
 
 from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.port import Channel, ChannelOptions, ServerOptions
-from tests.interop.cases import OFFICIAL
-from tests.interop.service import TestService
+from tests.interop.cases import OFFICIAL, length, streamed
+from tests.interop.service import SERVICE, TestService
 from tests.kit.certificates import Authority
 from tests.kit.examples import NO_PROXY
 from tests.kit.programs import ROOT, Program, program
@@ -56,6 +56,14 @@ async def hears_of_a_cancellation(server: Program, channel: Channel) -> None:
     """Our cancelled call ends its handler: the server says so."""
     await OFFICIAL["cancel_after_first_response"](channel)
     await server.says("cancelled")
+
+
+async def stays(channel: Channel) -> None:
+    """A call that is quiet for far longer than keepalive waits does not make the server hang up: too_many_pings."""
+    asking = FAST.connect(channel.address, ChannelOptions(keepalive_every=0.1))
+    stream = asking.stream(f"{SERVICE}StreamingOutputCall", streamed(1, pause_us=1_500_000), timeout=BUSY)
+    assert [length(answer) async for answer in stream] == [1]
+    await asking.close()
 
 
 @asynccontextmanager

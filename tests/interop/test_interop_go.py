@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.cases import COMPRESSED, OFFICIAL, PUBLISHED, outcomes
-from tests.interop.peers import BUILT, BUSY, fast_server, foreign_server, hears_of_a_cancellation, needs, told
+from tests.interop.peers import BUILT, BUSY, fast_server, foreign_server, hears_of_a_cancellation, needs, stays, told
 from tests.kit.certificates import Authority
 from tests.kit.examples import NO_PROXY
 from tests.kit.peers import soon
@@ -54,6 +54,7 @@ async def test_its_interop_client_calls_us_encrypted(case: str, authority: Autho
 async def test_we_call_its_interop_server() -> None:
     """Every case that it can be asked."""
     async with foreign_server(BUILT / "server", "-port=0", GRPC_GO_LOG_SEVERITY_LEVEL="info") as (_, channel):
+        await stays(channel)
         assert await outcomes(channel, PUBLISHED) == dict.fromkeys(PUBLISHED, "ok")
 
 

@@ -11,7 +11,7 @@ from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import Channel, Transport
 from tests.interop.cases import ASKED, COMPRESSED, EVERY, failing, outcomes, request, unary
-from tests.interop.peers import fast_server, foreign_server, hears_of_a_cancellation, told
+from tests.interop.peers import fast_server, foreign_server, hears_of_a_cancellation, stays, told
 from tests.interop.service import TestService, pb
 from tests.kit.certificates import Authority
 from tests.kit.programs import python
@@ -58,6 +58,12 @@ async def test_the_blocking_api_calls_us(authority: Authority | None) -> None:
     async with fast_server(authority) as (_, address):
         cases = await told(*BLOCKING, "client", address, *([authority.file] if authority else []))
         assert cases == dict.fromkeys(ASKED, "ok")
+
+
+async def test_a_quiet_call_is_not_pinged_to_death() -> None:
+    """Keepalive of ours within what its server allows."""
+    async with foreign_server(*BLOCKING, "server") as (_, channel):
+        await stays(channel)
 
 
 async def test_we_call_the_blocking_api(authority: Authority | None) -> None:

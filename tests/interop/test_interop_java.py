@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.cases import ASKED, COMPRESSED, outcomes
-from tests.interop.peers import BUILT, fast_server, foreign_server, hears_of_a_cancellation, needs, told
+from tests.interop.peers import BUILT, fast_server, foreign_server, hears_of_a_cancellation, needs, stays, told
 from tests.kit.certificates import Authority
 
 pytestmark = pytest.mark.asyncio
@@ -31,6 +31,12 @@ async def test_it_calls_us(authority: Authority | None) -> None:
     """Every case by name."""
     async with fast_server(authority) as (_, address):
         assert await told(*INTEROP, "client", address, *([authority.file] if authority else [])) == dict.fromkeys(ASKED, "ok")
+
+
+async def test_a_quiet_call_is_not_pinged_to_death() -> None:
+    """Keepalive of ours within what its server allows."""
+    async with foreign_server(*INTEROP, "server") as (_, channel):
+        await stays(channel)
 
 
 async def test_we_call_it(authority: Authority | None) -> None:

@@ -253,14 +253,42 @@ async def test_a_peer_that_answers_pings_is_not_left() -> None:
     """However long a call takes; and without a call nobody is asked."""
 
     def act(peer: Peer, event: Any) -> None:
-        if isinstance(event, ngh2.PingReceived) and len(peer.of(ngh2.PingReceived)) == 3:
+        if isinstance(event, ngh2.PingReceived) and len(peer.of(ngh2.PingReceived)) == 2:
             answer(peer, 1)
 
     async with answering(act) as (address, peers):
         channel = FAST.connect(address, ChannelOptions(keepalive_every=0.03, keepalive_timeout=5))
         assert (await channel.unary("/t.T/x", b"", timeout=10)).payload == b"ok"
         await asyncio.wait((asyncio.get_running_loop().create_future(),), timeout=0.1)
-        assert len(peers[0].of(ngh2.PingReceived)) == 3
+        assert len(peers[0].of(ngh2.PingReceived)) == 2
+        await channel.close()
+
+
+async def test_a_peer_that_stays_quiet_is_asked_twice_and_then_rarely() -> None:
+    """Servers hang up on who asks more often; once they have sent something, they may be asked twice again."""
+
+    def act(peer: Peer, event: Any) -> None:
+        if isinstance(event, ngh2.RequestReceived):
+            asyncio.get_running_loop().call_later(0.4, first, peer)
+
+    def first(peer: Peer) -> None:
+        asked.append(len(peer.of(ngh2.PingReceived)))
+        peer.h2.send_response(1, HEAD)
+        peer.h2.send_data(1, message(b"ok"))
+        peer.flush()
+        asyncio.get_running_loop().call_later(0.4, last, peer)
+
+    def last(peer: Peer) -> None:
+        asked.append(len(peer.of(ngh2.PingReceived)) - asked[0])
+        peer.h2.send_trailers(1, [(b"grpc-status", b"0")])
+        peer.flush()
+
+    asked: list[int] = []
+    async with answering(act) as (address, _):
+        channel = FAST.connect(address, ChannelOptions(keepalive_every=0.02, keepalive_timeout=5))
+        stream = channel.stream("/t.T/x", b"", timeout=10)
+        assert [part async for part in stream] == [b"ok"]
+        assert max(asked) <= 2  # of twenty that there would be time for
         await channel.close()
 
 

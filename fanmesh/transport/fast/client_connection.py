@@ -16,7 +16,7 @@ from fanmesh.model.times import SECOND
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.fast import headers
 from fanmesh.transport.fast.connection import Connection
-from fanmesh.transport.fast.defences import LARGE, Bucket
+from fanmesh.transport.fast.defences import LARGE, PING_IN_QUIET, PINGS_IN_QUIET, Bucket
 from fanmesh.transport.fast.framing import head
 from fanmesh.transport.fast.mapping import CANCEL, ENHANCE_YOUR_CALM, REFUSED_STREAM, name
 from fanmesh.transport.port import RpcError
@@ -47,6 +47,7 @@ class ClientConnection(Connection):
             "_link",
             "_newest",
             "_pinged",
+            "_pings",
             "_put_off",
             "_putting_off",
             "_reset",
@@ -88,6 +89,7 @@ class ClientConnection(Connection):
         self._put_off: dict[int, None] = {}  # streams that wait for their reset, in order
         self._putting_off: asyncio.TimerHandle | None = None
         self._pinged = 0
+        self._pings = 0  # since something else than the answer to one came
         self._timer: asyncio.TimerHandle | None = None
 
     # ---------------------------------------------------------------- calls
@@ -172,12 +174,14 @@ class ClientConnection(Connection):
         streams = self.streams
         for event in events:
             if isinstance(event, ngh2.DataReceived):
+                self._pings = 0
                 call = streams.get(event.stream_id)
                 if call is not None:
                     call.received(event.data)
                 else:
                     self.acknowledge(len(event.data), event.stream_id)
             elif isinstance(event, ngh2.ResponseReceived):
+                self._pings = 0
                 call = streams.get(event.stream_id)
                 if call is not None:
                     if event.end_stream:
@@ -235,9 +239,10 @@ class ClientConnection(Connection):
     # ---------------------------------------------------------------- its own life
 
     def keep_alive(self, every: float, timeout: float) -> None:
-        """Ask a peer for a sign of life while calls wait for it and nothing comes. Seconds."""
+        """Ask a peer for a sign of life while calls wait for it and nothing comes. Seconds. More rarely when it stays quiet."""
         now = now_ns()
-        wait = every - (now - self.heard) / SECOND
+        often = every if self._pings < PINGS_IN_QUIET else max(every, PING_IN_QUIET)
+        wait = often - (now - self.heard) / SECOND
         if self.heard < self._pinged:  # no answer yet
             wait = timeout - (now - self._pinged) / SECOND
             if wait <= 0:
@@ -245,10 +250,11 @@ class ClientConnection(Connection):
                 return
         elif wait <= 0 and self.streams:
             self._pinged = now
+            self._pings += 1
             self.h2.ping()
             self.schedule()
             wait = min(every, timeout)
-        self._timer = self.loop.call_later(wait if wait > 0 else every, self.keep_alive, every, timeout)
+        self._timer = self.loop.call_later(min(wait, every) if wait > 0 else every, self.keep_alive, every, timeout)
 
     def retire(self) -> None:
         """No new calls; closed when the last one has ended."""

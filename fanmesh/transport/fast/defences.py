@@ -37,6 +37,12 @@ IDLE_PING: Final = 60.0
 IDLE_ANSWER: Final = 20.0
 """Seconds of silence after which a server asks whether its client is there, and for the answer: against half-open peers."""
 
+PINGS_IN_QUIET: Final = 2
+PING_IN_QUIET: Final = 330.0
+"""A client's pings in a row, without a message or headers from the server between them, and the seconds to each further one.
+Servers of grpc-go, grpc-java and gRPC's core say ENHANCE_YOUR_CALM, too_many_pings, and hang up after the third ping that comes
+less than five minutes after another, counted since they last sent something; as a client the core stops after two, too."""
+
 LINGER: Final = 60.0
 """Seconds in which a finished answer must have left: against callers that ask for much and read nothing."""
 
