@@ -444,11 +444,11 @@ async def test_a_rebuke_halves_the_ration_of_the_next_connection() -> None:
     async with answering(on_request(act)) as (address, peers):
         channel = FAST.connect(address)
         await channel.unary("/t.T/x", b"")
-        burst = channel._links.resets.burst  # type: ignore[attr-defined]  # the one link
+        burst = channel._links.resets.buckets[0].burst  # type: ignore[attr-defined]  # the one link
         peers[0].h2.send_goaway(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
         peers[0].flush()
         await peers[0].gone()
-        assert channel._links.resets.burst == burst / 2  # type: ignore[attr-defined]
+        assert channel._links.resets.buckets[0].burst == burst / 2  # type: ignore[attr-defined]
         assert (await channel.unary("/t.T/x", b"", timeout=5)).payload == b"ok"
         await channel.close()
 

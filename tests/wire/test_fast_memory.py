@@ -19,7 +19,8 @@ BOTH = """
 
     CALLS, CANCELS, RATIONED = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "rationed"
     if not RATIONED:  # every cancellation resets its stream at once
-        link.OUR_RESETS = server_connection.PEER_RESETS = (10**9, 10**9)
+        server_connection.PEER_RESETS = (10**9, 10**9)
+        link.OUR_RESETS = (server_connection.PEER_RESETS,)
 
     def rss_kb():
         with open("/proc/self/status") as status:

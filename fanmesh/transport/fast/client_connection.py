@@ -16,7 +16,7 @@ from fanmesh.model.times import SECOND
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.fast import headers
 from fanmesh.transport.fast.connection import Connection
-from fanmesh.transport.fast.defences import LARGE, PING_IN_QUIET, PINGS_IN_QUIET, Bucket
+from fanmesh.transport.fast.defences import LARGE, PING_IN_QUIET, PINGS_IN_QUIET, Ration
 from fanmesh.transport.fast.framing import head
 from fanmesh.transport.fast.mapping import CANCEL, ENHANCE_YOUR_CALM, REFUSED_STREAM, name
 from fanmesh.transport.port import RpcError
@@ -60,7 +60,7 @@ class ClientConnection(Connection):
     def __init__(self, link: Link) -> None:
         super().__init__(ngh2.Role.CLIENT, _SETTINGS, encrypted=link.target.tls is not None)
         self._link = link
-        self._resets: Bucket = link.resets
+        self._resets: Ration = link.resets
         self._reset = 0  # the last stream that the peer has reset
         self.streams: dict[int, ClientCall] = {}
         """Calls that run."""

@@ -53,9 +53,10 @@ dispatcher that hedges and cancels much, without a ration of its own, stays belo
 PEER_CONTROL: Final = (1000, 100)
 """PING, SETTINGS and empty DATA frames between two frames that carry something: at once, and per second."""
 
-OUR_RESETS: Final = (100, 200)
-"""Streams that a client resets: at once, and per second. The rest of a mass cancellation waits its turn, its answers unread.
-Servers built on Rust's h2 answer some 200 at once with GOAWAY ENHANCE_YOUR_CALM; after such an answer half of it holds."""
+OUR_RESETS: Final = ((100, 200), (900, 30))
+"""Streams that a client resets: at once, and per second; both must allow it. The rest of a mass cancellation waits its turn,
+its answers unread. Servers built on Rust's h2 answer some 200 at once with GOAWAY ENHANCE_YOUR_CALM, after which half of it
+holds; those on libnghttp2, Node among them, allow 1000 at once and 33 a second, and then hang up with INTERNAL_ERROR."""
 
 HIGH_WATER: Final = 64 * KIB
 """Bytes of a stream that wait for the peer's window; above it a writer waits, too."""
@@ -104,3 +105,25 @@ class Bucket:
         if self._at is not None:
             self._left = min(self.burst, self._left + (now - self._at) / SECOND * self.rate)
         self._at = now
+
+
+class Ration:
+    """Several token buckets that must all agree."""
+
+    __slots__ = ("buckets",)
+
+    def __init__(self, *limits: tuple[float, float]) -> None:
+        self.buckets = tuple(Bucket(burst, rate) for burst, rate in limits)
+
+    def take(self, now: int) -> bool:
+        """Whether one more is within every limit at `now` (nanoseconds)."""
+        return self.wait(now) <= 0 and all(bucket.take(now) for bucket in self.buckets)
+
+    def wait(self, now: int) -> float:
+        """Seconds until `take` would say yes; 0 if it would now."""
+        return max(bucket.wait(now) for bucket in self.buckets)
+
+    def halve(self) -> None:
+        """Be more careful from now on."""
+        for bucket in self.buckets:
+            bucket.halve()

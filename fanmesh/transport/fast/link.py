@@ -18,7 +18,7 @@ from fanmesh.transport.failures import closed
 from fanmesh.transport.fast.address import Target
 from fanmesh.transport.fast.client_call import ClientCall
 from fanmesh.transport.fast.client_connection import ClientConnection
-from fanmesh.transport.fast.defences import OUR_RESETS, Bucket
+from fanmesh.transport.fast.defences import OUR_RESETS, Ration
 from fanmesh.transport.port import ChannelOptions, RpcError
 
 GROWTH: Final = 1.6
@@ -55,7 +55,7 @@ class Link:
         self.state = State.IDLE
         self.connection: ClientConnection | None = None
         """The one that takes calls; only in READY."""
-        self.resets = Bucket(*OUR_RESETS)
+        self.resets = Ration(*OUR_RESETS)
         self.failure = RpcError(Code.UNAVAILABLE, f"no connection to {address}", sent=False)
         self.connections: set[ClientConnection] = set()
         """That one, and those that drain."""
