@@ -74,7 +74,7 @@ interop-tools: .venv/.dev $(if $(shell command -v go),.tools/interop/more) $(if 
 .tools/interop/more: tests/interop/go/go.mod tests/interop/go/go.sum tests/interop/go/more/main.go
 	@echo "interop-tools: building grpc-go's interop programs"
 	@mkdir -p .tools/interop
-	@cd tests/interop/go && $(GO_BUILD) -o ../../../.tools/interop/ google.golang.org/grpc/interop/client google.golang.org/grpc/interop/server ./more
+	@cd tests/interop/go && $(GO_BUILD) -ldflags "-s -w" -o ../../../.tools/interop/ google.golang.org/grpc/interop/client google.golang.org/grpc/interop/server ./more
 	@touch $@
 
 .tools/interop/node/interop.js: tests/interop/node/interop.js tests/interop/node/package.json
