@@ -1,6 +1,6 @@
 """Keep some requests in flight for some seconds. A closed loop: the question is CPU per request, not how a queue grows.
 
-Arguments: port, plan, seconds, traced (0 or 1), requests in flight. Prints JSON:
+Arguments: port, plan, seconds, traced (0 or 1), requests in flight, seconds of warming up. Prints JSON:
 requests, seconds, p50 and p99 in ms, failures.
 """
 
@@ -18,8 +18,9 @@ INPUT = '{"name":"Ada Lovelace","phone":"+49 30 123456","email":"ada@example.com
 
 
 async def main() -> None:
-    """Warm up for a second, then measure."""
+    """Warm up, then measure."""
     port, plan, seconds, traced, in_flight = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4] == "1", int(sys.argv[5])
+    warm_up = float(sys.argv[6])
     request = dispatcher_pb2.DispatchRequest(plan=plan, input=payload_pb2.Payload(json=INPUT)).SerializeToString()
     flags = "01" if traced else "00"
     metadata = (("traceparent", f"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"),)
@@ -43,7 +44,7 @@ async def main() -> None:
             await asyncio.gather(*(slot() for _ in range(in_flight)))
             return sorted(seen)
 
-        await drive(1.0)
+        await drive(warm_up)
         print("go", flush=True)
         sys.stdin.readline()
         failures, began = 0, time.perf_counter()

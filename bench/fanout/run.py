@@ -73,9 +73,9 @@ def subjects(width: int, worker: Process, endpoint: str, stack: ExitStack) -> li
     ]
 
 
-def measure(subject: Subject, seconds: float, at_once: int) -> dict[str, float]:
+def measure(subject: Subject, seconds: float, at_once: int, warm_up: float = 1.0) -> dict[str, float]:
     """One round of one subject."""
-    with Process("bench.fanout.load", subject.process.said, "bench", seconds, int(subject.traced), at_once) as load:
+    with Process("bench.fanout.load", subject.process.said, "bench", seconds, int(subject.traced), at_once, warm_up) as load:
         merger = subject.merger
         fallbacks0 = subject.process.log().count(FELL_BACK)
         dispatcher0, merger0 = subject.process.cpu(), merger.cpu() if merger else 0.0

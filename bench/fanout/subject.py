@@ -2,8 +2,8 @@
 
 All branches call one worker over one channel, as the floor does: what differs is the engine, not the number of connections.
 
-Arguments: the worker's port, the number of branches, the aggregator (`embedded` or its port), the policies: `none`, or `all`
-(retries, hedges, breaker, limits, a rate; nothing fails, so none of them ever acts).
+Arguments: the worker's port, the number of branches, the aggregator (`embedded` or its port), the policies: `none`, `standard`
+(retries, a breaker, two choices) or `all` (hedges, limits and a rate besides; nothing fails, so none of them ever acts).
 """
 
 import asyncio
@@ -20,7 +20,11 @@ from dispatcher.config import load_mapping
 from dispatcher.settings import Settings
 from fanmesh.runtime import heap, logs
 
-PROTECTED: Final = {"none": {"policy": "none"}, "all": {"policy": "hedged", "limit": EVERYTHING}}
+PROTECTED: Final = {
+    "none": {"policy": "none"},
+    "standard": {"policy": "standard"},
+    "all": {"policy": "hedged", "limit": EVERYTHING},
+}
 
 
 async def main() -> None:
