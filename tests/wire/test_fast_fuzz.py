@@ -163,6 +163,7 @@ async def serve_one(acts: list[tuple[str, Any, bool]]) -> None:
     connection.connection_lost(None)
     await turns()
     assert not connection.calls
+    assert all(timer.cancelled() for timer in connection._timers.values()), "a timer keeps it alive"
     assert running.count == 0
     assert len(gone) == 1
 

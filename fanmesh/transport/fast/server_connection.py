@@ -203,7 +203,7 @@ class ServerConnection(Connection):
             if not self.h2.queued_body_size(stream):
                 del self._finishing[stream]
                 self.reset(stream, NO_ERROR)
-        if self._finishing and "linger" not in self._timers:
+        if self._finishing and not self.closed and "linger" not in self._timers:
             self._timers["linger"] = self.loop.call_later(LINGER, self._linger, frozenset(self._finishing))
 
     def _linger(self, then: frozenset[int]) -> None:
