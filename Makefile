@@ -15,7 +15,7 @@ PURE := $(PURE),dispatcher/flow/account.py,dispatcher/flow/alarms.py,dispatcher/
 PURE := $(PURE),dispatcher/flow/route.py,dispatcher/flow/rows.py,dispatcher/flow/schedule.py,dispatcher/flow/staging.py
 PURE := $(PURE),dispatcher/flow/statuses.py,dispatcher/flow/expansion.py,dispatcher/flow/ledger.py
 
-.PHONY: help setup demo serve evaluate test test-jaeger test-k8s tools interop-tools fuzz unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
+.PHONY: help setup demo serve evaluate test test-fast test-jaeger test-k8s tools interop-tools fuzz unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ evaluate: .venv/.demo ## Three search engines and their fusion on 1,594 question
 
 test: .venv/.dev ## All tests
 	@$(BIN)/pytest
+
+test-fast: .venv/.dev ## The suites of the wire, and the conformance cases, over the second transport
+	@FANMESH_TRANSPORT=fast $(BIN)/pytest -q tests/wire tests/conformance tests/regressions
 
 unit: .venv/.dev ## The inner loop: everything that needs no process and no socket, in seconds
 	@$(BIN)/pytest -q -n auto --maxprocesses=8 --dist=worksteal --hypothesis-profile=unit -m "not slow" tests/unit tests/properties tests/composition

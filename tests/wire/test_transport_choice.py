@@ -23,6 +23,12 @@ from tests.kit.certificates import Authority
 from tests.kit.peers import Worker as Peer
 
 
+@pytest.fixture(autouse=True)
+def nobody_has_named_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suites run over the other transport by this variable; here it is a test's to set."""
+    monkeypatch.delenv("FANMESH_TRANSPORT", raising=False)
+
+
 @worker("w")
 async def double(n: int) -> int:
     """Twice as much."""
