@@ -214,8 +214,8 @@ def _applied(value: Value, op: Op, own: _Own) -> Value:
                 return given
             case OpKind.APPEND:
                 return _joined(value, given, path)
-            case OpKind.REMOVE:
-                raise Unfoldable("REMOVE of the whole")
+            case _:
+                raise Unfoldable(f"{kind.name} of the whole")
     if isinstance(given, Opaque) or kind is OpKind.RESET or not path.startswith("/"):
         raise Unfoldable(f"{kind.name} at {path!r}")
     *way, last = [step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/")]

@@ -246,3 +246,11 @@ def test_options_that_are_not_understood(kind: str, options: JsonValue, path: tu
 def test_null_is_an_option_left_out() -> None:
     """As everywhere in the configuration."""
     assert _order(_merged("top_k", _hits(x=1), options={"k": None, "weights": None, "keep": None})) == [("x", 1)]
+
+
+def test_what_has_no_key_or_score_cannot_be_ranked() -> None:
+    """`accepts` says so; whoever merges it all the same loses that hit and no other."""
+    hits: JsonValue = [{"id": "x", "score": 1}, {"id": None, "score": 2}, {"id": "y", "score": "high"}]
+    merge = _merge("top_k")
+    assert merge.accepts("a", hits) is not None
+    assert _order(merge.merge([MergeInput("a", hits, 0)])) == [("x", 1)]
