@@ -7,9 +7,8 @@ import asyncio
 import sys
 
 import orjson
-import uvloop
 
-from bench.kit.stdin_closed import stdin_closed
+from bench.kit.fast_serving import run
 from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.port import Channel, Routes, ServerCall
 from fanmesh.v1 import dispatcher_pb2, worker_pb2
@@ -42,17 +41,11 @@ class Floor:
         return response.SerializeToString()
 
 
-async def main() -> None:
-    """Serve on a free port until stdin closes. Arguments: the worker's port, the number of branches."""
-    transport = FastTransport()
+def routes(transport: FastTransport) -> Routes:
+    """What it serves. Arguments of the process: the worker's port, the number of branches."""
     floor = Floor(transport.connect(f"127.0.0.1:{sys.argv[1]}"), int(sys.argv[2]))
-    server = transport.server("127.0.0.1:0", Routes(unary={DISPATCH: floor.dispatch}))
-    await server.start()
-    print(server.port, flush=True)
-    await stdin_closed()
-    await server.stop(0)
+    return Routes(unary={DISPATCH: floor.dispatch})
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    run(routes)

@@ -19,6 +19,7 @@ from fanmesh.transport.fast.address import Target
 from fanmesh.transport.fast.client_call import ClientCall
 from fanmesh.transport.fast.client_connection import ClientConnection
 from fanmesh.transport.fast.defences import OUR_RESETS, Ration
+from fanmesh.transport.fast.waiters import Waiters
 from fanmesh.transport.port import ChannelOptions, RpcError
 
 GROWTH: Final = 1.6
@@ -64,7 +65,7 @@ class Link:
         self._making: ClientConnection | None = None
         self._greeted: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._watching: set[asyncio.Future[None]] = set()
+        self._waiters = Waiters()
 
     def submit(self, call: ClientCall) -> None:
         """Begin a call: now, when there is a connection with room for it, or never."""
@@ -174,18 +175,11 @@ class Link:
         """Connect, and wait for it as long as it takes, or until the link is closed."""
         while self.state not in (State.READY, State.SHUTDOWN):
             self.connect()
-            changed = asyncio.get_running_loop().create_future()
-            self._watching.add(changed)
-            try:
-                await changed
-            finally:
-                self._watching.discard(changed)
+            await self._waiters.wait()
 
     def _change(self, state: State) -> None:
         self.state = state
-        for future in self._watching:
-            if not future.done():
-                future.set_result(None)
+        self._waiters.wake()
         if self._watcher is not None:
             self._watcher.changed(self)
 

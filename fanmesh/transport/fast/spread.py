@@ -16,6 +16,7 @@ from fanmesh.transport.failures import closed
 from fanmesh.transport.fast.address import Target
 from fanmesh.transport.fast.client_call import ClientCall
 from fanmesh.transport.fast.link import Link, State
+from fanmesh.transport.fast.waiters import Waiters
 from fanmesh.transport.port import ChannelOptions, RpcError
 
 
@@ -32,7 +33,7 @@ class Spread:
         self._waiting: dict[ClientCall, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._again = False
-        self._watching: set[asyncio.Future[None]] = set()
+        self._waiters = Waiters()
         self._shut = False
 
     def submit(self, call: ClientCall) -> None:
@@ -63,12 +64,7 @@ class Spread:
         """Wait until one link is connected."""
         while not self._shut and self._next() is None:
             self._resolve()
-            changed = asyncio.get_running_loop().create_future()
-            self._watching.add(changed)
-            try:
-                await changed
-            finally:
-                self._watching.discard(changed)
+            await self._waiters.wait()
 
     def shut(self, error: RpcError) -> None:
         """End everything."""
@@ -80,7 +76,7 @@ class Spread:
             call.fail(closed(self._address))
         for link in self._links.values():
             link.shut(error)
-        self._tell()
+        self._waiters.wake()
 
     def changed(self, link: Link) -> None:
         """A link is in another state: those who wait go on, and a lost one may mean that there are other addresses now."""
@@ -95,7 +91,7 @@ class Spread:
             self._again = True
             self._resolve()
             self._give_up()
-        self._tell()
+        self._waiters.wake()
 
     def _next(self) -> Link | None:
         ready = [link for link in self._links.values() if link.state is State.READY]
@@ -118,11 +114,6 @@ class Spread:
             for call in waiting:
                 call.fail(RpcError(failure.code, failure.message, sent=False))
 
-    def _tell(self) -> None:
-        for future in self._watching:
-            if not future.done():
-                future.set_result(None)
-
     # ---------------------------------------------------------------- resolving
 
     def _resolve(self) -> None:
@@ -141,7 +132,7 @@ class Spread:
                 self._failure = RpcError(Code.UNAVAILABLE, f"cannot resolve {self._address}: {e}", sent=False)
                 self._again = True
                 self._give_up()
-                self._tell()
+                self._waiters.wake()
             else:
                 self._failure = None
                 self._take([(str(entry[4][0]), int(entry[4][1])) for entry in found])

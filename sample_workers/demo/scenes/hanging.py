@@ -39,7 +39,7 @@ async def play(world: World, stage: Stage) -> None:
         stage.true(
             "ip's worker saw the cancel",
             early,
-            f"{span.code} {after / MS:+.0f} ms after it was left behind; it had {time(own)}",
+            f"{span.code} {max(after, 0) / MS:.0f} ms after it was left behind; it had {time(own)}",
         )
 
     workers = {branch: (branch, world.addresses[branch][0]) for branch in cast.BRANCHES}

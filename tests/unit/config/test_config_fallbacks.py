@@ -10,33 +10,10 @@ import pytest
 from dispatcher.config import Config, Problem
 from dispatcher.model.plan import Node
 from fanmesh.model.times import MS
+from tests.kit.plan_text import text, told
 
 Load = Callable[..., Config]
 Wrong = Callable[..., list[Problem]]
-
-HEAD = """\
-version: 1
-workers:
-  a: {target: "a:1", effect: read}
-  b: {target: "b:1", effect: read}
-  c: {target: "c:1", effect: read}
-  s: {target: "s:1", effect: read, stream: true}
-  w: {target: "w:1", effect: write}
-plans:
-  p:
-    budget: {latency: 1s}
-"""
-
-
-def text(body: str) -> str:
-    """A configuration whose plan says `body`."""
-    return HEAD + "\n".join(f"    {line}" for line in body.strip("\n").split("\n")) + "\n"
-
-
-def told(wrong: Wrong, body: str) -> list[str]:
-    """What is said about it, the unused workers aside."""
-    problems = wrong(text=text(body))
-    return [f"{p.path}: {p.message}" for p in problems if not p.message.startswith("no plan uses")]
 
 
 def nodes(load: Load, body: str) -> dict[str, Node]:

@@ -10,35 +10,11 @@ from dispatcher.config import Config, Problem
 from dispatcher.model.graph import Edges
 from dispatcher.model.reading import Reading, Unreadable, View
 from fanmesh.model.values import Value
+from tests.kit.plan_text import text, told
 from tests.kit.story import NoInput
 
 Load = Callable[..., Config]
 Wrong = Callable[..., list[Problem]]
-
-HEAD = """\
-version: 1
-attributes: [risk]
-workers:
-  a: {target: "a:1", effect: read}
-  b: {target: "b:1", effect: read}
-  c: {target: "c:1", effect: read}
-  s: {target: "s:1", effect: read, stream: true}
-  w: {target: "w:1", effect: write}
-plans:
-  p:
-    budget: {latency: 1s}
-"""
-
-
-def text(body: str) -> str:
-    """A configuration whose plan says `body`, without the warnings about workers that it leaves out."""
-    return HEAD + "\n".join(f"    {line}" for line in body.strip("\n").split("\n")) + "\n"
-
-
-def told(wrong: Wrong, body: str) -> list[str]:
-    """What is said about it, the unused workers aside."""
-    problems = wrong(text=text(body))
-    return [f"{p.path}: {p.message}" for p in problems if not p.message.startswith("no plan uses")]
 
 
 def edges(load: Load, body: str) -> dict[str, Edges]:
