@@ -41,8 +41,7 @@ def wanted(run: BranchRun, engine: Engine) -> BranchReason:
         return R.NONE
     holds = run.node.condition(run.reading())
     if isinstance(holds, Unreadable):
-        engine.observer.expression_error("if")
-        return R.CONDITION_ERROR
+        return _unreadable(run, "if", holds.message, engine)
     return R.NONE if holds else R.CONDITION
 
 
@@ -59,8 +58,7 @@ def mapped(run: BranchRun, engine: Engine) -> BranchReason:
         return R.NONE
     value = run.node.input(run.reading())
     if isinstance(value, Unreadable):
-        engine.observer.expression_error("input")
-        return R.CONDITION_ERROR
+        return _unreadable(run, "input", value.message, engine)
     run.input = engine.box(value)
     return R.NONE
 
@@ -69,10 +67,10 @@ def listed(run: BranchRun, each: Each, engine: Engine) -> BranchReason:
     """NONE if there is a list to call the node for: its items are the run's now, each of them once."""
     items = each.items(run.reading())
     if not isinstance(items, list):
-        engine.observer.expression_error("for_each")
-        return R.CONDITION_ERROR
+        why = items.message if isinstance(items, Unreadable) else "not a list"
+        return _unreadable(run, "for_each", why, engine)
     if len(items) > each.most:
-        run.note("for_each", f"{len(items)} items are more than max_items {each.most}", run.request.arrived)
+        run.why = f"for_each: {len(items)} items are more than max_items {each.most}"
         return R.TOO_LARGE
     found: dict[str, JsonValue] = {}
     for index, item in enumerate(items):
@@ -80,11 +78,17 @@ def listed(run: BranchRun, each: Each, engine: Engine) -> BranchReason:
         if each.key is not None:
             key = each.key(Reading(run.request.input, run.request.attributes, None, run.branches, item=item, index=index))
         if isinstance(key, Unreadable):
-            engine.observer.expression_error("for_each.key")
-            return R.CONDITION_ERROR
+            return _unreadable(run, "for_each.key", f"item {index}: {key.message}", engine)
         found.setdefault(key_text(key), item)
     run.items = tuple(found.items())
     return R.NONE
+
+
+def _unreadable(run: BranchRun, where: str, why: str, engine: Engine) -> BranchReason:
+    """An expression of the node has met data that it was not written for."""
+    engine.observer.expression_error(where)
+    run.why = f"{where}: {why}"
+    return R.CONDITION_ERROR
 
 
 def sheds(runs: Sequence[BranchRun], engine: Engine) -> bool:

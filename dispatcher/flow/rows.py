@@ -39,7 +39,7 @@ def row_of(run: BranchRun, now: int, *, merged: bool) -> BranchReport:
             sla_met = answered and elapsed <= node.sla
     elif node.sla is not None and state is SUCCEEDED:
         sla_met = True  # nothing was sent, and it was there at once
-    code, detail, confidence, usage = 0, "", None, NOTHING
+    code, detail, confidence, usage = 0, run.why, None, NOTHING
     fault: Outcome | None = outcome
     if isinstance(outcome, Success):
         confidence, usage, fault = outcome.confidence, outcome.usage, outcome.instead

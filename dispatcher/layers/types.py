@@ -73,6 +73,7 @@ class BranchRun:
     known. `stand_in`: asked by flow at the branch's hard timeout, whether something is given in the place of its answer.
     `relay`: None, unless it has a fallback; then `node`, `input` and `attempts` are those of whoever is asked now.
     `if_missing`: the node's, but never USE for one with a list, whose default stands in for an item and not for the whole.
+    `why`: it did not run, and its reason does not say all; may quote the request's data, and so goes into the report alone.
     """
 
     __slots__ = (
@@ -106,6 +107,7 @@ class BranchRun:
         "state",
         "trace",
         "wake_at",
+        "why",
         "woken",
     )
 
@@ -150,6 +152,7 @@ class BranchRun:
         self.relay: Relay | None = None
         self.notes: list[Note] = NOTHING_NOTED
         self.trace: Any = None
+        self.why = ""
 
     def reading(self, output: Value = None) -> Reading:
         """What its expressions read; `output`: its answer, where that is being mapped."""

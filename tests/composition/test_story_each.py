@@ -281,22 +281,22 @@ def test_an_empty_list_is_nothing_to_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "fate"),
+    ("given", "fate", "why"),
     [
-        ({"list": "abc"}, "SKIPPED/CONDITION_ERROR"),
-        ({}, "SKIPPED/CONDITION_ERROR"),
-        ({"list": ["a"] * 1 + ["b", "c", "d"]}, "FAILED/TOO_LARGE"),
+        ({"list": "abc"}, "SKIPPED/CONDITION_ERROR", "for_each: not a list"),
+        ({}, "SKIPPED/CONDITION_ERROR", 'for_each: Key not found in map : "list"'),
+        ({"list": ["a", "b", "c", "d"]}, "FAILED/TOO_LARGE", "for_each: 4 items are more than max_items 3"),
     ],
 )
-def test_what_is_no_list_or_too_long_is_not_called(given: Any, fate: str) -> None:
-    """A list of more than max_items is refused as a whole and never cut in silence."""
+def test_what_is_no_list_or_too_long_is_not_called(given: Any, fate: str, why: str) -> None:
+    """A list of more than max_items is refused as a whole and never cut in silence; the report says what was wrong."""
 
     async def story() -> None:
         lab = Lab(plan({"x": each(max_items=3), "y": {}}))
         lab.worker("y").plays(ends("y"))
         r = await lab.dispatch("p", given)
         assert fates(r) == [fate, "SUCCEEDED"]
-        assert lab.worker("x").calls == []
+        assert (r.report["x"].detail, lab.worker("x").calls) == (why, [])
 
     run_virtual(story())
 

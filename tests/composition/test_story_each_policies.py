@@ -391,6 +391,7 @@ def test_a_key_that_cannot_be_had_is_the_branchs_failure() -> None:
     """Nobody knows which items are the same then, so none is called."""
     r, lab = asked(plan({"x": {"for_each": {"items": "${input}", "key": "${item.id}"}}, "y": {}}), answers(), ["a"])
     assert (fates(r), lab.worker("x").calls) == (["SKIPPED/CONDITION_ERROR"], [])
+    assert r.report["x"].detail.startswith("for_each.key: item 0: ")
 
 
 def test_an_input_that_cannot_be_mapped_is_its_items_own_failure() -> None:

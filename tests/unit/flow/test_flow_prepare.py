@@ -61,6 +61,7 @@ def test_fate(fields: dict[str, object], fate: BranchReason, told: list[str]) ->
     here, run = engine(), run_of(node(**fields))
     assert fate_of(run, here) is fate
     assert here.observer.errors == told  # type: ignore[attr-defined]  # it is a Seen
+    assert run.why == "".join(f"{where}: no such key: x" for where in told)
     if "input" in fields and fate is R.NONE:
         assert run.input.value == {"k": 1}
 
