@@ -122,17 +122,11 @@ class Channel(Protocol):
         """Connect; whether it succeeded within `timeout` seconds."""
         ...
 
-    async def unary(
-        self,
-        path: str,
-        request: bytes,
-        *,
-        timeout: float | None = None,  # noqa: ASYNC109  (gRPC's deadline: it travels)
-        metadata: Metadata = (),
-    ) -> Reply:
+    def unary(self, path: str, request: bytes, *, timeout: float | None = None, metadata: Metadata = ()) -> Awaitable[Reply]:
         """One request, one answer. `path` is `/package.Service/Method`, `timeout` is in seconds and reaches the peer.
 
-        Cancelling the awaiting task cancels the call at the peer. Raises RpcError.
+        To be awaited, once, or given to `asyncio.gather`, at once: whether the call begins now or then is the transport's
+        affair. Cancelling whoever awaits it cancels the call at the peer. Awaiting it raises RpcError.
         """
         ...
 

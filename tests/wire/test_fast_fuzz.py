@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fanmesh.transport.fast.address import parse
+from fanmesh.transport.fast.channel import FastChannel
 from fanmesh.transport.fast.client_call import UnaryCall
 from fanmesh.transport.fast.client_connection import ClientConnection
 from fanmesh.transport.fast.client_streams import FastDuplex
@@ -171,14 +171,16 @@ async def serve_one(acts: list[tuple[str, Any, bool]]) -> None:
 async def call_one(acts: list[tuple[str, Any, bool]]) -> None:
     """A conversation with our client, which has a unary call and a bidirectional one running."""
     wire = Wire()
-    link = Link("test", parse("test:1"), ChannelOptions())
+    channel = FastChannel("test:1", ChannelOptions(receive_limit=1000))
+    link = channel._links
+    assert isinstance(link, Link)
     connection = ClientConnection(link)
     connection.connection_made(wire)
     peer = Scripted(ngh2.Role.SERVER, wire, connection.data_received)
     peer.exchange()
     link.connection, link.state = connection, State.READY
-    unary = UnaryCall("/t.T/echo", b"x", None, (), 1000)
-    duplex = FastDuplex("/t.T/chat", None, None, (), 1000)
+    unary = UnaryCall(channel, "/t.T/echo", b"x", None, ())
+    duplex = FastDuplex(channel, "/t.T/chat", None, None, ())
     connection.open(unary)
     connection.open(duplex)
     await turns(2)
@@ -205,7 +207,7 @@ async def call_one(acts: list[tuple[str, Any, bool]]) -> None:
         await duplex.write(b"more")
     await duplex.aclose()
     assert not connection.streams
-    assert not connection._waiting
+    assert not connection.waiting
 
 
 def converse(one: Callable[[list[tuple[str, Any, bool]]], Any], acts: list[tuple[str, Any, bool]]) -> None:

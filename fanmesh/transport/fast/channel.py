@@ -13,6 +13,7 @@ from fanmesh.transport.failures import closed, cut_off
 from fanmesh.transport.fast.address import parse
 from fanmesh.transport.fast.client_call import ClientCall, UnaryCall
 from fanmesh.transport.fast.client_streams import FastDuplex, FastStream
+from fanmesh.transport.fast.deadlines import Deadlines
 from fanmesh.transport.fast.link import Link
 from fanmesh.transport.fast.spread import Spread
 from fanmesh.transport.port import ChannelOptions, Metadata, Reply, RpcError
@@ -45,7 +46,7 @@ class Links(Protocol):
 class FastChannel:
     """One address."""
 
-    __slots__ = ("_limit", "_links", "_quiet", "address", "closed", "live")
+    __slots__ = ("_links", "_quiet", "address", "closed", "deadlines", "limit", "live", "loop")
 
     def __init__(self, address: str, options: ChannelOptions) -> None:
         target = parse(address, options.tls)
@@ -53,9 +54,13 @@ class FastChannel:
             target.tls.set_alpn_protocols(["h2"])
         self.address = address
         self.closed = False
+        self.loop = asyncio.get_running_loop()
         self.live: set[ClientCall] = set()
         """Calls that run."""
-        self._limit = options.receive_limit
+        self.deadlines = Deadlines(self.loop)
+        """Theirs."""
+        self.limit = options.receive_limit
+        """The most bytes of a message."""
         self._quiet: asyncio.Future[None] | None = None
         self._links: Links = (
             Spread(address, target, options) if options.spread and target.host else Link(address, target, options)
@@ -74,59 +79,42 @@ class FastChannel:
             return False
         return not self.closed
 
-    async def unary(
-        self,
-        path: str,
-        request: bytes,
-        *,
-        timeout: float | None = None,  # noqa: ASYNC109  (gRPC's deadline: it travels)
-        metadata: Metadata = (),
-    ) -> Reply:
-        """One request, one answer; see the port."""
-        if self.closed:
-            raise closed(self.address)
-        call = UnaryCall(path, request, timeout, metadata, self._limit)
-        live = self.live
-        live.add(call)
+    def unary(
+        self, path: str, request: bytes, *, timeout: float | None = None, metadata: Metadata = ()
+    ) -> asyncio.Future[Reply]:
+        """One request, one answer; see the port. Its future does what a task would do for it: who gathers some needs none."""
         try:
-            self._links.submit(call)
-            return await call.answer
-        except asyncio.CancelledError:
-            self._links.forget(call)
-            call.leave()
-            raise
-        finally:
-            live.discard(call)
-            if self._quiet is not None:
-                self._check_quiet()
+            if self.closed:
+                raise closed(self.address)
+            call = UnaryCall(self, path, request, timeout, metadata)
+        except RpcError as error:
+            failed: asyncio.Future[Reply] = self.loop.create_future()
+            failed.set_exception(error)
+            return failed
+        self._links.submit(call)
+        return call.answer
 
     def stream(self, path: str, request: bytes, *, timeout: float | None = None, metadata: Metadata = ()) -> FastStream:
         """One request, many answers."""
-        call = FastStream(path, request, timeout, metadata, self._limit)
-        self._begin(call)
+        if self.closed:
+            raise closed(self.address)
+        call = FastStream(self, path, request, timeout, metadata)
+        self._links.submit(call)
         return call
 
     def duplex(self, path: str, *, timeout: float | None = None, metadata: Metadata = ()) -> FastDuplex:
         """Many requests, many answers."""
-        call = FastDuplex(path, None, timeout, metadata, self._limit)
-        self._begin(call)
+        if self.closed:
+            raise closed(self.address)
+        call = FastDuplex(self, path, None, timeout, metadata)
+        self._links.submit(call)
         return call
 
-    def _begin(self, call: FastStream) -> None:
-        if self.closed:
-            call.done()
-            raise closed(self.address)
-        self.live.add(call)
-        call.over = self._over
-        self._links.submit(call)
-
-    def _over(self, call: ClientCall) -> None:
+    def over(self, call: ClientCall) -> None:
+        """A call has ended. May be repeated."""
         self.live.discard(call)
-        self._links.forget(call)
-        if self._quiet is not None:
-            self._check_quiet()
-
-    def _check_quiet(self) -> None:
+        if call.connection is None:
+            self._links.forget(call)
         if not self.live and self._quiet is not None and not self._quiet.done():
             self._quiet.set_result(None)
 

@@ -1,25 +1,25 @@
 """A call as its caller's side knows it: what is sent, how its end is told, and who may end it early. And unary calls.
 
 A unary call is one future, completed by the connection as frames arrive; the caller's task awaits that and nothing else. No
-task and no timeout context belong to a call: its deadline is one timer, which is due far less often than it is set.
+task, no timeout context and no timer belong to a call: its deadline is in the book of its channel.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fanmesh.model.fault import Code
 from fanmesh.model.times import SECOND
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.failures import TOLERANCE, no_time
 from fanmesh.transport.fast import headers, mapping
-from fanmesh.transport.fast.alarm import Alarm
 from fanmesh.transport.fast.framing import BadMessage, Only
 from fanmesh.transport.port import Metadata, Reply, RpcError
 
 if TYPE_CHECKING:
+    from fanmesh.transport.fast.channel import FastChannel
     from fanmesh.transport.fast.client_connection import ClientConnection
     from fanmesh.transport.fast.headers import Fields
 
@@ -27,33 +27,33 @@ _IDENTITY: Final = b"identity"
 
 
 class ClientCall(ABC):
-    """One call. `limit`: the most bytes of a message. Raises RpcError for a timeout of nothing and for bad metadata."""
+    """One call of `owner`. Raises RpcError for a timeout of nothing and for bad metadata."""
 
-    __slots__ = ("_timer", "connection", "deadline", "encoding", "fields", "limit", "path", "request", "stream", "writable")
+    __slots__ = ("_moment", "connection", "deadline", "encoding", "fields", "owner", "path", "request", "stream", "writable")
 
-    def __init__(self, path: str, request: bytes | None, timeout: float | None, metadata: Metadata, limit: int) -> None:
+    def __init__(self, owner: FastChannel, path: str, request: bytes | None, timeout: float | None, metadata: Metadata) -> None:
         if timeout is not None and timeout <= 0:
             raise no_time()
         try:
             self.fields: Fields = headers.encode(metadata) if metadata else ()
         except headers.BadMetadata as e:
             raise RpcError(Code.INTERNAL, str(e), sent=False) from None
+        self.owner = owner
         self.path = path
         self.request = request
         """The only message of the request; None if `write` sends them."""
         self.writable = request is None
         """Whether its caller may still send."""
-        self.limit = limit
         self.encoding = _IDENTITY
         self.connection: ClientConnection | None = None
         self.stream = 0
-        self._timer: Alarm | None = None
         self.deadline: int | None = None
         """When the caller's time is up, in ns of `now_ns`."""
+        self._moment = 0  # at which it is in the book; 0: it is not
         if timeout is not None:
-            wait = int(timeout * SECOND)
-            self.deadline = now_ns() + wait
-            self._timer = Alarm(asyncio.get_running_loop(), self.deadline, wait, self._expire)
+            self.deadline = deadline = now_ns() + int(timeout * SECOND)
+            self._moment = owner.deadlines.set(self, deadline)
+        owner.live.add(self)
 
     # ---------------------------------------------------------------- what the connection does with it
 
@@ -159,14 +159,16 @@ class ClientCall(ABC):
             self.connection.abandon(self)
 
     def done(self) -> None:
-        """No deadline any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """It has ended: no deadline any more, and nothing that its channel would wait for."""
+        if self._moment:
+            self.owner.deadlines.drop(self, self._moment)
+            self._moment = 0
+        self.owner.over(self)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """The caller's time is up."""
         unsent = self.unsent()
-        self._timer = None
+        self._moment = 0
         self.refuse(RpcError(Code.DEADLINE_EXCEEDED, "the deadline has passed", sent=not unsent, local_deadline=True))
 
     @abstractmethod
@@ -178,19 +180,41 @@ class ClientCall(ABC):
         """The bad end. The first one counts."""
 
 
+class Answer(asyncio.Future[Reply]):
+    """What a unary call will have answered. Cancelling it cancels the call at the peer, and not a turn of the loop later."""
+
+    __slots__ = ("call",)
+
+    call: UnaryCall | None
+    """None once it has ended."""
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Nobody waits for the answer any more."""
+        call = self.call
+        if not super().cancel(msg):
+            return False
+        if call is not None:
+            self.call = None
+            call.leave()
+        return True
+
+
 class UnaryCall(ClientCall):
     """One answer, in `answer`."""
 
     __slots__ = ("_data", "answer")
 
-    def __init__(self, path: str, request: bytes, timeout: float | None, metadata: Metadata, limit: int) -> None:
-        super().__init__(path, request, timeout, metadata, limit)
-        self._data = Only(limit)
-        self.answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    def __init__(self, owner: FastChannel, path: str, request: bytes, timeout: float | None, metadata: Metadata) -> None:
+        super().__init__(owner, path, request, timeout, metadata)
+        self._data = Only(owner.limit)
+        self.answer = answer = Answer(loop=owner.loop)
+        answer.call = self
 
     def received(self, data: bytes) -> None:
         """Part of the answer, which is kept until it is whole; its first bytes say whether it may be."""
-        self.acknowledge(len(data))
+        connection = self.connection
+        if connection is not None:
+            connection.acknowledge(len(data), self.stream)
         try:
             self._data.feed(data)
         except BadMessage as e:
@@ -199,7 +223,8 @@ class UnaryCall(ClientCall):
     def succeed(self, trailers: Metadata) -> None:
         """OK: the answer, if there is one."""
         self.done()
-        if self.answer.done():
+        answer = self.answer
+        if answer.done():
             return
         try:
             payload = self._data.message(self.encoding)
@@ -209,10 +234,13 @@ class UnaryCall(ClientCall):
         if payload is None:
             self.fail(RpcError(Code.INTERNAL, "OK without an answer", trailers))
             return
-        self.answer.set_result(Reply(payload, trailers))
+        answer.call = None
+        answer.set_result(Reply(payload, trailers))
 
     def fail(self, error: RpcError) -> None:
         """Another status, or none."""
         self.done()
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        answer = self.answer
+        if not answer.done():
+            answer.call = None
+            answer.set_exception(error)

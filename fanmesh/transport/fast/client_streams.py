@@ -6,41 +6,35 @@ Messages that have come are read before the status, also a bad one: what a peer 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from fanmesh.model.fault import Code
 from fanmesh.transport.fast import headers
 from fanmesh.transport.fast.client_call import ClientCall
-from fanmesh.transport.fast.defences import LARGE
-from fanmesh.transport.fast.framing import BadMessage, head
+from fanmesh.transport.fast.framing import BadMessage
 from fanmesh.transport.fast.inbound import Inbound
 from fanmesh.transport.port import Metadata, RpcError
 
 if TYPE_CHECKING:
+    from fanmesh.transport.fast.channel import FastChannel
     from fanmesh.transport.fast.client_connection import ClientConnection
     from fanmesh.transport.fast.headers import Fields
-
-
-def _nobody(_: ClientCall) -> None:
-    """Nobody wants to know."""
 
 
 class Reading(ClientCall):
     """The receiving half of a call."""
 
-    __slots__ = ("_end", "_failure", "_inbound", "_initial", "_read", "_trailers", "over")
+    __slots__ = ("_end", "_failure", "_inbound", "_initial", "_read", "_trailers")
 
-    def __init__(self, path: str, request: bytes | None, timeout: float | None, metadata: Metadata, limit: int) -> None:
-        super().__init__(path, request, timeout, metadata, limit)
-        self._inbound = Inbound(limit, self.acknowledge)
+    def __init__(self, owner: FastChannel, path: str, request: bytes | None, timeout: float | None, metadata: Metadata) -> None:
+        super().__init__(owner, path, request, timeout, metadata)
+        self._inbound = Inbound(owner.limit, self.acknowledge)
         self._initial: Fields = ()
         self._end: tuple[RpcError | None, Metadata] | None = None  # how the peer ended it, for whoever has read all
         self._failure: RpcError | None = None
         self._read = False
         self._trailers: Metadata = ()
-        self.over: Callable[[ClientCall], None] = _nobody
-        """Told when the call has ended."""
 
     # ---------------------------------------------------------------- what the connection does with it
 
@@ -69,7 +63,6 @@ class Reading(ClientCall):
         if self._end is None:
             self._end = error, trailers
         self._inbound.end()
-        self.over(self)
 
     # ---------------------------------------------------------------- what the caller does with it
 
@@ -133,8 +126,8 @@ class FastDuplex(FastStream):
 
     __slots__ = ("_begun",)
 
-    def __init__(self, path: str, request: bytes | None, timeout: float | None, metadata: Metadata, limit: int) -> None:
-        super().__init__(path, request, timeout, metadata, limit)
+    def __init__(self, owner: FastChannel, path: str, request: bytes | None, timeout: float | None, metadata: Metadata) -> None:
+        super().__init__(owner, path, request, timeout, metadata)
         self._begun: asyncio.Future[None] | None = None
 
     def begin(self, connection: ClientConnection, stream: int) -> None:
@@ -156,11 +149,7 @@ class FastDuplex(FastStream):
         if not self.writable or connection is None:
             raise self._refusal()
         stream = self.stream
-        if len(message) < LARGE:
-            connection.h2.send_data(stream, head(len(message)) + message)
-        else:
-            connection.h2.send_data(stream, head(len(message)))
-            connection.h2.send_data(stream, message)
+        connection.send(stream, message)
         connection.schedule()
         if connection.full(stream):
             await connection.room(stream)

@@ -24,12 +24,13 @@ from fanmesh.transport.fast.defences import (
     GREETING,
     HELD_BACK,
     HIGH_WATER,
+    LARGE,
     MAX_CONTINUATIONS,
     MAX_FIELDS,
     MAX_HEADERS,
     STREAM_WINDOW,
 )
-from fanmesh.transport.fast.framing import goaway
+from fanmesh.transport.fast.framing import goaway, head
 from fanmesh.transport.fast.mapping import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR
 
 _SETTINGS: Final = {int(ngh2.Setting.INITIAL_WINDOW_SIZE): STREAM_WINDOW, int(ngh2.Setting.MAX_HEADER_LIST_SIZE): MAX_HEADERS}
@@ -52,8 +53,8 @@ class Connection(asyncio.Protocol, ABC):
     """What clients and servers share. Belongs to the loop that runs when it is made."""
 
     __slots__ = (
-        *("_greeting", "_settings", "_waiting", "closed", "encrypted", "failure", "greeted", "h2", "heard"),
-        *("loop", "paused", "peer_headers", "scheduled", "transport"),
+        *("_greeting", "_settings", "closed", "encrypted", "failure", "greeted", "h2", "heard"),
+        *("loop", "paused", "peer_headers", "scheduled", "transport", "waiting"),
     )
 
     transport: asyncio.Transport
@@ -73,7 +74,8 @@ class Connection(asyncio.Protocol, ABC):
         self.peer_headers = MAX_HEADERS
         """How large a header list the peer takes."""
         self._settings = settings
-        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
+        self.waiting: dict[int, list[asyncio.Future[None]]] = {}
+        """Writers that wait for room, by stream."""
         self._greeting: asyncio.TimerHandle | None = None
 
     # ---------------------------------------------------------------- the socket
@@ -152,13 +154,21 @@ class Connection(asyncio.Protocol, ABC):
             if len(data) < CHUNK:
                 self.flushed()
                 break
-        if self._waiting:
+        if self.waiting:
             self._wake()
 
     def _wake(self) -> None:
         size = self.h2.queued_body_size
-        for stream in [stream for stream in self._waiting if size(stream) <= HIGH_WATER]:
+        for stream in [stream for stream in self.waiting if size(stream) <= HIGH_WATER]:
             self.release(stream)
+
+    def send(self, stream: int, message: bytes, *, end_stream: bool = False) -> None:
+        """Queue one message behind its head."""
+        if len(message) < LARGE:
+            self.h2.send_data(stream, head(len(message)) + message, end_stream=end_stream)
+        else:
+            self.h2.send_data(stream, head(len(message)))
+            self.h2.send_data(stream, message, end_stream=end_stream)
 
     def full(self, stream: int) -> bool:
         """Whether a writer of this stream should wait."""
@@ -167,12 +177,12 @@ class Connection(asyncio.Protocol, ABC):
     async def room(self, stream: int) -> None:
         """Wait until the stream has room, or has ended. Those who wait go on in the order in which they came."""
         waiter: asyncio.Future[None] = self.loop.create_future()
-        self._waiting.setdefault(stream, []).append(waiter)
+        self.waiting.setdefault(stream, []).append(waiter)
         await waiter
 
     def release(self, stream: int) -> None:
         """Let those go on who wait for room in the stream: there is some, or the stream has ended."""
-        for waiter in self._waiting.pop(stream, ()):
+        for waiter in self.waiting.pop(stream, ()):
             if not waiter.done():
                 waiter.set_result(None)
 
@@ -249,7 +259,7 @@ class Connection(asyncio.Protocol, ABC):
         if self._greeting is not None:
             self._greeting.cancel()
         self.lost()
-        for stream in list(self._waiting):
+        for stream in list(self.waiting):
             self.release(stream)
 
     # ---------------------------------------------------------------- what clients and servers do differently

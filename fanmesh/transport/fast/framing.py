@@ -7,11 +7,13 @@ its window, not a million objects.
 from __future__ import annotations
 
 import zlib
+from struct import Struct
 from typing import Final
 
 from fanmesh.model.fault import Code
 
 HEAD: Final = 5
+_HEAD: Final = Struct(">BI")  # whether it is compressed, its length
 _GZIP: Final = 31  # zlib's word for "gzip, any window"
 
 
@@ -24,9 +26,8 @@ class BadMessage(Exception):  # noqa: N818  (what it is)
         self.message = message
 
 
-def head(length: int) -> bytes:
-    """What precedes an uncompressed message of so many bytes."""
-    return b"\0" + length.to_bytes(4, "big")
+head: Final = Struct(">xI").pack
+"""What precedes an uncompressed message of so many bytes."""
 
 
 def goaway(last_stream: int, error_code: int, debug: bytes) -> bytes:
@@ -82,58 +83,58 @@ class Inbox:
         data = self._bytes
         if len(data) < HEAD:
             return None
-        if data[0] > 1:
-            raise BadMessage(Code.INTERNAL, f"a message with the flags {data[0]:#04x}")
-        length = int.from_bytes(data[1:HEAD], "big")
+        flags, length = _HEAD.unpack_from(data)
+        if flags > 1:
+            raise BadMessage(Code.INTERNAL, f"a message with the flags {flags:#04x}")
         if length > self.limit:
             raise too_large(length, self.limit)
         used = HEAD + length
         if len(data) < used:
             return None
-        compressed = data[0] == 1
         with memoryview(data) as view:
             message = bytes(view[HEAD:used])
         del data[:used]
-        return (inflate(message, self.encoding, self.limit) if compressed else message), used
+        return (inflate(message, self.encoding, self.limit) if flags else message), used
 
 
 class Only:
     """The one message of a direction that has one. Kept as the frames came, so that a large one is put together once."""
 
-    __slots__ = ("_frames", "_size", "_wanted", "limit")
+    __slots__ = ("_first", "_flags", "_frames", "_missing", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._frames: list[bytes] = []
-        self._size = 0
-        self._wanted = -1  # the message's length, once its head is here
+        self._first = b""  # the first frame, with all of the head; most messages are no more than this
+        self._frames: list[bytes] = []  # the others
+        self._flags = 0
+        self._missing = -1  # bytes of the message that have not come; -1: its head has not
 
     def feed(self, data: bytes) -> None:
         """A frame's bytes. BadMessage as soon as it is clear that there are too many."""
-        self._frames.append(data)
-        self._size += len(data)
-        if self._wanted < 0:
-            if self._size < HEAD:
+        if self._missing < 0:
+            self._first = data = self._first + data if self._first else data
+            if len(data) < HEAD:
                 return
-            if len(self._frames) > 1:
-                self._frames = [b"".join(self._frames)]
-            self._wanted = int.from_bytes(self._frames[0][1:HEAD], "big")
-            if self._wanted > self.limit:
-                raise too_large(self._wanted, self.limit)
-        if self._size > self._wanted + HEAD:
+            self._flags, length = _HEAD.unpack_from(data)
+            if length > self.limit:
+                raise too_large(length, self.limit)
+            self._missing = missing = HEAD + length - len(data)
+        else:
+            self._frames.append(data)
+            self._missing = missing = self._missing - len(data)
+        if missing < 0:
             raise BadMessage(Code.INTERNAL, "more than one message where one belongs")
 
     def drop(self) -> None:
         """Forget what nobody will read."""
-        self._frames = []
+        self._first, self._frames = b"", []
 
     def message(self, encoding: bytes) -> bytes | None:
         """The message; None if there is none at all. BadMessage if it is none."""
-        frames = self._frames
-        if self._size == self._wanted + HEAD and not frames[0][0]:
-            first = frames[0][HEAD:]
-            return first if len(frames) == 1 else b"".join((first, *frames[1:]))
-        return _odd(b"".join(frames), encoding, self.limit)
+        if self._missing or self._flags:
+            return _odd(b"".join((self._first, *self._frames)), encoding, self.limit)
+        first = self._first[HEAD:]
+        return b"".join((first, *self._frames)) if self._frames else first
 
 
 def _odd(data: bytes, encoding: bytes, limit: int) -> bytes | None:

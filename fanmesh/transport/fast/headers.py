@@ -116,9 +116,9 @@ def percent_decode(message: bytes) -> str:
     return unquote_to_bytes(message).decode(errors="replace") if b"%" in message else message.decode(errors="replace")
 
 
-def timeout(seconds: float) -> bytes:
-    """`seconds` > 0 as grpc-timeout, at most eight digits, rounded up: a peer must not give up before its caller."""
-    us = -int(-seconds * 1_000_000 // 1)
+def timeout(ns: int) -> bytes:
+    """So many ns > 0 as grpc-timeout, at most eight digits, rounded up: a peer must not give up before its caller."""
+    us = -(-ns // US)
     if us <= _MOST:
         return b"%du" % max(us, 1)
     if (ms := -(-us // 1000)) <= _MOST:
@@ -126,7 +126,8 @@ def timeout(seconds: float) -> bytes:
     return b"%dS" % min(-(-us // 1_000_000), _MOST)
 
 
+@lru_cache(1024)
 def timeout_ns(value: bytes) -> int | None:
-    """A grpc-timeout in nanoseconds; None if it is none."""
+    """A grpc-timeout in nanoseconds; None if it is none. Callers round, and so say the same few often."""
     digits, unit = value[:-1], _UNITS.get(value[-1:])
     return int(digits) * unit if unit is not None and digits.isdigit() and len(digits) <= DIGITS else None

@@ -18,9 +18,7 @@ from fanmesh.model.times import SECOND
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport import status
 from fanmesh.transport.fast import headers
-from fanmesh.transport.fast.alarm import Alarm
-from fanmesh.transport.fast.defences import LARGE
-from fanmesh.transport.fast.framing import BadMessage, Only, head
+from fanmesh.transport.fast.framing import BadMessage, Only
 from fanmesh.transport.fast.inbound import Inbound
 from fanmesh.transport.port import Metadata, RpcError, StatusError
 
@@ -47,7 +45,7 @@ class Call:
 
     __slots__ = (
         *("_begun", "_callbacks", "_connection", "_data", "_deadline", "_encoding", "_finished", "_handler", "_kind", "_limit"),
-        *("_metadata", "_path", "_received", "_requests", "_stream", "_task", "_timer", "_trailers", "fields", "quiet"),
+        *("_metadata", "_moment", "_path", "_received", "_requests", "_stream", "_task", "_trailers", "fields", "quiet"),
     )
 
     def __init__(
@@ -79,8 +77,8 @@ class Call:
         self._begun = False  # the answer's headers are out
         self._finished = False  # the answer's trailers are out, or nobody wants them
         self._task: asyncio.Task[None] | None = None
-        self._timer: Alarm | None = None
         self._deadline: int | None = None
+        self._moment = 0  # at which it is in the book of deadlines; 0: it is not
         if not quiet:
             connection.running.enter()
 
@@ -138,7 +136,7 @@ class Call:
         if not self._begun:
             self._begun = True
             connection.h2.send_response(stream, _HEAD)
-        self._send(message)
+        connection.send(stream, message)
         connection.schedule()
         while not self._finished and connection.full(stream):
             await connection.room(stream)
@@ -149,8 +147,8 @@ class Call:
         """The request's headers are read. `timeout` in ns."""
         self._encoding = encoding
         if timeout is not None:
-            self._deadline = now_ns() + timeout
-            self._timer = Alarm(self._connection.loop, self._deadline, timeout, self._expire)
+            self._deadline = deadline = now_ns() + timeout
+            self._moment = self._connection.deadlines.set(self, deadline)
         if self._kind is Kind.DUPLEX:
             self._requests = Inbound(self._limit, self._acknowledge)
             self._requests.encoded(encoding)
@@ -194,8 +192,7 @@ class Call:
     def closed(self) -> None:
         """The stream is gone: answered, reset by its caller, or with the connection."""
         self._finished = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._undue()
         if self._requests is not None:
             self._requests.drop()
         if self._task is not None and not self._task.done():
@@ -215,8 +212,15 @@ class Call:
             self._task.cancel()
         self.fail(Code.UNAVAILABLE, "the server has stopped")
 
-    def _expire(self) -> None:
-        self._timer = None
+    def _undue(self) -> None:
+        """No deadline any more."""
+        if self._moment:
+            self._connection.deadlines.drop(self, self._moment)
+            self._moment = 0
+
+    def expire(self) -> None:
+        """The caller's time is up."""
+        self._moment = 0
         if self._task is not None:
             self._task.cancel()
         self.fail(Code.DEADLINE_EXCEEDED, "the caller's deadline has passed")
@@ -235,10 +239,11 @@ class Call:
             return
         if self._finished:
             return
+        connection, stream = self._connection, self._stream
         if not self._begun:
             self._begun = True
-            self._connection.h2.send_response(self._stream, _HEAD)
-        self._send(payload)
+            connection.h2.send_response(stream, _HEAD)
+        connection.send(stream, payload)
         self._succeed()
 
     async def _answer(self, answering: Callable[[], Awaitable[None]]) -> None:
@@ -297,14 +302,6 @@ class Call:
 
     # ---------------------------------------------------------------- the answer
 
-    def _send(self, message: bytes) -> None:
-        h2, stream = self._connection.h2, self._stream
-        if len(message) < LARGE:
-            h2.send_data(stream, head(len(message)) + message)
-        else:
-            h2.send_data(stream, head(len(message)))
-            h2.send_data(stream, message)
-
     def _succeed(self) -> None:
         if not self._trailers:
             self._finish(_OK)
@@ -336,9 +333,7 @@ class Call:
     def _finish(self, fields: list[tuple[bytes, bytes]]) -> None:
         """The last header block."""
         self._finished = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._undue()
         self._data.drop()
         connection, stream = self._connection, self._stream
         if connection.closed:

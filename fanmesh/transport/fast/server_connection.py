@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 import ngh2
+from ngh2 import DataReceived, RequestReceived, StreamClosed, StreamReset, TrailersReceived
 
 from fanmesh.model.fault import Code
 from fanmesh.model.times import SECOND
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.fast import headers
 from fanmesh.transport.fast.connection import Connection
+from fanmesh.transport.fast.deadlines import Deadlines
 from fanmesh.transport.fast.defences import IDLE_ANSWER, IDLE_PING, LINGER, MAX_STREAMS, PEER_CONTROL, PEER_RESETS, Bucket
 from fanmesh.transport.fast.listening import peer_name
 from fanmesh.transport.fast.mapping import CANCEL, NO_ERROR
@@ -63,6 +65,7 @@ class ServerConnection(Connection):
         "_table",
         "_timers",
         "calls",
+        "deadlines",
         "limit",
         "peer",
         "running",
@@ -81,6 +84,7 @@ class ServerConnection(Connection):
         self._table = table
         self._gone = gone
         self.running = running
+        self.deadlines = Deadlines(self.loop)
         self.limit = limit
         self.peer = ""
         self.calls: dict[int, Call] = {}
@@ -108,7 +112,7 @@ class ServerConnection(Connection):
         for event in events:
             if self.closed:
                 return
-            if isinstance(event, ngh2.DataReceived):
+            if type(event) is DataReceived:
                 call = calls.get(event.stream_id)
                 if event.data:
                     self._fed = True
@@ -120,21 +124,22 @@ class ServerConnection(Connection):
                     self._carried_nothing("empty frames")
                 if event.end_stream and call is not None:
                     self._whole(event.stream_id, call)
-            elif isinstance(event, ngh2.RequestReceived):
+            elif type(event) is RequestReceived:
                 self._fed = True
                 self._requested(event.stream_id, event.headers, end=event.end_stream)
-            elif isinstance(event, ngh2.StreamClosed):
+            elif type(event) is StreamClosed:
                 self._finishing.pop(event.stream_id, None)
                 call = calls.pop(event.stream_id, None)
                 if call is not None:
-                    self.release(event.stream_id)
+                    if self.waiting:
+                        self.release(event.stream_id)
                     call.closed()
                 if self._drained:
                     self._close_if_drained()
-            elif isinstance(event, ngh2.StreamReset):
+            elif type(event) is StreamReset:
                 if event.stream_id in calls and not self._resets.take(now_ns()):
                     self.calm("too many streams are reset")
-            elif isinstance(event, ngh2.TrailersReceived):
+            elif type(event) is TrailersReceived:
                 call = calls.get(event.stream_id)
                 if call is not None:
                     self._whole(event.stream_id, call)
