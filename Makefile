@@ -15,7 +15,7 @@ PURE := $(PURE),dispatcher/flow/account.py,dispatcher/flow/alarms.py,dispatcher/
 PURE := $(PURE),dispatcher/flow/route.py,dispatcher/flow/rows.py,dispatcher/flow/schedule.py,dispatcher/flow/staging.py
 PURE := $(PURE),dispatcher/flow/statuses.py,dispatcher/flow/expansion.py,dispatcher/flow/ledger.py
 
-.PHONY: help setup demo serve evaluate test test-fast test-jaeger test-k8s tools interop-tools fuzz unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
+.PHONY: help setup demo serve evaluate test test-fast test-jaeger test-k8s tools interop-tools fuzz fuzz-asan unit check fmt lint types imports house protos protos-check protos-freeze docs docs-check cov bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ interop-tools: .venv/.dev $(if $(shell command -v go),.tools/interop/more) $(if 
 
 fuzz: .venv/.dev ## A million things that a peer may say to the fast transport, seeded (some minutes)
 	@$(BIN)/python -X faulthandler -m tests.wire.fuzz_fast
+
+fuzz-asan: .venv/.dev ## A fifth of that, over an engine built to notice wrong uses of memory (once two minutes; needs GCC and CMake)
+	@scripts/fuzz_asan.sh
 
 # gRPC's own interop client and server, as published in the module, and a program of ours for what they leave out.
 .tools/interop/more: tests/interop/go/go.mod tests/interop/go/go.sum tests/interop/go/more/main.go

@@ -4,6 +4,9 @@ The engine is sans-io: bytes in, events out, bytes out. It is driven from the pr
 What the calls of one turn of the loop have to say leaves in one write at its end: that, and futures in the place of tasks, is
 where the CPU is saved. Nothing is taken from the engine while the socket holds back more than it should, so what waits, waits
 in the engine's queues by stream, where writers can see it.
+
+The engine must not be entered twice. The garbage collector may run while it makes an event, and closes coroutines that nobody
+holds: their `finally` may end a call, and with the last one this connection. So what would take bytes waits for the next turn.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final, cast
 
 import ngh2
@@ -53,7 +57,7 @@ class Connection(asyncio.Protocol, ABC):
     """What clients and servers share. Belongs to the loop that runs when it is made."""
 
     __slots__ = (
-        *("_greeting", "_settings", "closed", "encrypted", "failure", "greeted", "h2", "heard"),
+        *("_greeting", "_settings", "_working", "closed", "encrypted", "failure", "greeted", "h2", "heard"),
         *("loop", "paused", "peer_headers", "scheduled", "transport", "waiting"),
     )
 
@@ -74,6 +78,7 @@ class Connection(asyncio.Protocol, ABC):
         self.peer_headers = MAX_HEADERS
         """How large a header list the peer takes."""
         self._settings = settings
+        self._working = False  # the engine is being driven: whoever runs now has been called from inside it
         self.waiting: dict[int, list[asyncio.Future[None]]] = {}
         """Writers that wait for room, by stream."""
         self._greeting: asyncio.TimerHandle | None = None
@@ -103,7 +108,11 @@ class Connection(asyncio.Protocol, ABC):
         self.heard = now_ns()
         h2 = self.h2
         try:
-            h2.receive_data(data)
+            self._working = True
+            try:
+                h2.receive_data(data)
+            finally:
+                self._working = False
         except ngh2.NGH2Error as e:
             self._broken(e)
             return
@@ -139,10 +148,13 @@ class Connection(asyncio.Protocol, ABC):
     def flush(self) -> None:
         """Write what the engine has to say, as far as socket and windows allow."""
         self.scheduled = False
+        if self._working:
+            self.schedule()
+            return
         h2 = self.h2
         while not self.paused and not self.closed:
             try:
-                data = h2.data_to_send(CHUNK)
+                data = self._take()
             except ngh2.NGH2Error as e:
                 self._broken(e)
                 return
@@ -156,6 +168,13 @@ class Connection(asyncio.Protocol, ABC):
                 break
         if self.waiting:
             self._wake()
+
+    def _take(self) -> bytes:
+        self._working = True
+        try:
+            return self.h2.data_to_send(CHUNK)
+        finally:
+            self._working = False
 
     def _wake(self) -> None:
         size = self.h2.queued_body_size
@@ -228,6 +247,9 @@ class Connection(asyncio.Protocol, ABC):
         """Close after what is queued, with a GOAWAY of this code; every call on it ends. May be repeated."""
         if self.closed:
             return
+        if self._working:
+            self.loop.call_soon(partial(self.end, why, error_code, queued=queued))
+            return
         self.failure = self.failure or why
         if queued:
             try:
@@ -242,7 +264,7 @@ class Connection(asyncio.Protocol, ABC):
 
     def _last_words(self) -> None:
         try:
-            if not self.paused and (data := self.h2.data_to_send(CHUNK)):
+            if not self.paused and (data := self._take()):
                 self.transport.write(data)
         except ngh2.NGH2Error:
             pass
