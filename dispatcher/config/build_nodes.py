@@ -55,7 +55,7 @@ def _node(
             if_missing = IfMissing.USE
         case word:
             if_missing, default = IfMissing[word.upper()], None
-    there = branches.keys()  # a name that is known, and not there, has been complained about
+    there = frozenset(branches)  # a name that is known, and not there, has been complained about
     own = condition(shape.condition, (*path, "if"), known, parsed)
     each, listed = _each(shape.for_each, (*path, "for_each"), known, parsed)
     more: frozenset[str] = frozenset() if each is None else LISTED
@@ -66,7 +66,7 @@ def _node(
     fed = sent.branches | given.branches | listed | keyed
     edges = Edges(ruled.branches & there, fed & there, branch.after & there)
     if branch.gathers:
-        ruled, edges = Asked(anything_there), Edges(asks=frozenset(there - {name}))
+        ruled, edges = Asked(anything_there), Edges(asks=there - {name})
         sent = sent if shape.input is not None else Mapped(all_there)
     node = Node(
         id=name,

@@ -36,6 +36,7 @@ branches:
     assert found["a"] == Edges()
     assert found["b"] == Edges(frozenset("a"), frozenset("a"))
     assert found["c"] == Edges(frozenset(), frozenset("ab"))
+    assert {type(part) for one in found.values() for part in one} == {frozenset}, "a catalogue is never changed"
 
 
 def test_a_stage_waits_for_the_whole_stage_before_it(load: Load) -> None:
