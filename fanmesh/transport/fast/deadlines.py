@@ -60,7 +60,10 @@ class Deadlines:
     def drop(self, call: Mortal, moment: int) -> None:
         """Not any more. May be repeated."""
         due = self._calls.get(moment)
-        if due is None or due.pop(call, self) is self or due:
+        if due is None or call not in due:
+            return
+        del due[call]
+        if due:
             return
         del self._calls[moment]
         if len(self._moments) > 2 * len(self._calls) + _LEFT_OVER:
