@@ -20,7 +20,7 @@ from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.cancel import cancel_core
 from fanmesh.transport.core import call_unary
 from fanmesh.transport.failures import closed, connected, cut_off, failure, late, no_time, unusable
-from fanmesh.transport.grpc_server import GrpcServer, window_arguments
+from fanmesh.transport.grpc_server import GrpcServer, grpc_compression, window_arguments
 from fanmesh.transport.grpc_streams import GrpcDuplex, GrpcStream
 from fanmesh.transport.port import ChannelOptions, Metadata, Reply, Routes, ServerOptions
 
@@ -55,7 +55,9 @@ class GrpcChannel:
         self.address = address
         self.closed = False
         self.live: set[Any] = set()
-        self.raw = insecure_channel(address, options=channel_arguments(options))
+        self.raw = insecure_channel(
+            address, options=channel_arguments(options), compression=grpc_compression(options.compression)
+        )
         self._multi: dict[tuple[str, str], Any] = {}
 
     def ready(self) -> bool:

@@ -22,7 +22,16 @@ from fanmesh.model.fault import Code
 from fanmesh.model.times import MS, SECOND
 from fanmesh.runtime.clock import sleep
 from fanmesh.transport import status
-from fanmesh.transport.port import DuplexHandler, Metadata, Routes, ServerOptions, StatusError, StreamHandler, UnaryHandler
+from fanmesh.transport.port import (
+    Compression,
+    DuplexHandler,
+    Metadata,
+    Routes,
+    ServerOptions,
+    StatusError,
+    StreamHandler,
+    UnaryHandler,
+)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -184,12 +193,18 @@ def window_arguments(window: int | None) -> list[tuple[str, int]]:
     return [] if window is None else [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", window)]
 
 
+def grpc_compression(compression: Compression) -> grpc.Compression | None:
+    """The same for grpcio. None and not NoCompression: a channel without a word of it is as it always was."""
+    return grpc.Compression.Gzip if compression is Compression.GZIP else None
+
+
 class GrpcServer:
     """A listening server."""
 
     def __init__(self, listen: str, routes: Routes, names: Sequence[str], options: ServerOptions) -> None:
         self._running = _Running()
         self._server = grpc.aio.server(
+            compression=grpc_compression(options.compression),
             options=[
                 ("grpc.max_receive_message_length", options.receive_limit),
                 *window_arguments(options.window),
@@ -198,7 +213,7 @@ class GrpcServer:
                 ("grpc.http2.min_ping_interval_without_data_ms", 5000),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
                 *([("grpc.max_connection_age_ms", int(age * 1000))] if (age := options.connection_age) is not None else []),
-            ]
+            ],
         )
         self._server.add_generic_rpc_handlers((_Table(routes, self._running),))
         self._health = health_aio.HealthServicer()

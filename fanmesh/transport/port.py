@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, unique
 from ssl import SSLContext
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -215,6 +216,14 @@ class Routes:
         return tuple(sorted({path.split("/")[1] for path in paths}))
 
 
+@unique
+class Compression(Enum):
+    """What is done to messages on their way out. What comes in is understood either way. The values are the configuration's."""
+
+    NONE = "none"
+    GZIP = "gzip"
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelOptions:
     """How a channel behaves. Times in seconds, sizes in bytes. `spread`: calls go to all addresses of a name in turn.
@@ -222,6 +231,8 @@ class ChannelOptions:
     `window`: what a peer may send ahead in one call before it is read here; None = the library's own, which grows with the
     speed of the line to megabytes, for each of many calls. A message that is waited for is let in whole, however large.
     `tls` encrypts, and says whom to trust and who we are (mTLS); the fast transport only, which sets its ALPN.
+    `compression` of the requests: the peer must understand it, since nobody asks it before. A message that would not get
+    smaller goes as it is.
     """
 
     receive_limit: int = 16 * MIB
@@ -233,6 +244,7 @@ class ChannelOptions:
     keepalive_timeout: float = 2.0
     spread: bool = False
     tls: SSLContext | None = None
+    compression: Compression = Compression.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +253,8 @@ class ServerOptions:
 
     `connection_age`: seconds after which a connection takes no new calls and is closed when its last one has ended (±10 %, so
     that not all are closed at once); None = never. `window`: as for a channel. `tls` is the server's certificate and, if
-    callers must show theirs (mTLS), whom it trusts; the fast transport only, which sets its ALPN.
+    callers must show theirs (mTLS), whom it trusts; the fast transport only, which sets its ALPN. `compression` of the answers:
+    over the fast transport for callers that say that they understand it; gRPC's core takes that for granted.
     """
 
     receive_limit: int = 16 * MIB
@@ -249,6 +262,7 @@ class ServerOptions:
     reuse_port: bool = False
     connection_age: float | None = None
     tls: SSLContext | None = None
+    compression: Compression = Compression.NONE
 
 
 class Server(Protocol):

@@ -14,6 +14,7 @@ import grpc
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.failures import failure, late, no_time
 from fanmesh.transport.grpc_aio import channel_arguments
+from fanmesh.transport.grpc_server import grpc_compression
 from fanmesh.transport.port import ChannelOptions, Metadata, Reply, RpcError
 
 _DEFAULTS: Final = ChannelOptions()
@@ -24,7 +25,8 @@ class SyncChannel:
 
     def __init__(self, address: str, options: ChannelOptions = _DEFAULTS) -> None:
         self.address = address
-        self._channel = grpc.insecure_channel(address, options=channel_arguments(options))
+        compression = grpc_compression(options.compression)
+        self._channel = grpc.insecure_channel(address, options=channel_arguments(options), compression=compression)
 
     def unary(self, path: str, request: bytes, *, timeout: float | None = None, metadata: Metadata = ()) -> Reply:
         """One request, one answer. `timeout` in seconds. Raises RpcError."""

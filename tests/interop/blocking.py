@@ -1,7 +1,8 @@
 """gRPC's test service and its published cases with grpcio's blocking API and the stubs that protoc generates.
 
-A program like those in the other languages: `server [CERT KEY]` says where it listens and serves until it is killed,
-`client ADDRESS [CA]` says of each case what became of it. Blocking calls cannot share a thread with the server they call.
+A program like those in the other languages: `server [CERT KEY [CA]]` says where it listens and serves until it is killed,
+`client ADDRESS [CA [CERT KEY]]` says of each case what became of it. With a CA a server wants a certificate of it from each
+caller; with CERT and KEY a client has one to show. Blocking calls cannot share a thread with the server they call.
 """
 
 # ruff: noqa: D102  (methods are called as gRPC publishes them, and say there what they are)
@@ -94,8 +95,9 @@ def serve(*files: str) -> None:
     server = grpc.server(ThreadPoolExecutor(8))
     services.add_TestServiceServicer_to_server(Servicer(), server)
     if files:
-        cert, key = (Path(file).read_bytes() for file in files)
-        port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, cert)]))
+        cert, key, *ca = (Path(file).read_bytes() for file in files)
+        credentials = grpc.ssl_server_credentials([(key, cert)], ca[0] if ca else None, require_client_auth=bool(ca))
+        port = server.add_secure_port("localhost:0", credentials)
     else:
         port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -250,10 +252,11 @@ class Cases:
         assert only(error.trailing_metadata(), DETAILS) == ((DETAILS, details),)
 
 
-def call(address: str, *ca: str) -> None:
+def call(address: str, *files: str) -> None:
     """Every case."""
-    if ca:
-        channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(Path(ca[0]).read_bytes()))
+    if files:
+        ca, cert, key = (*(Path(file).read_bytes() for file in files), None, None)[:3]
+        channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert))
     else:
         channel = grpc.insecure_channel(address)
     with channel:

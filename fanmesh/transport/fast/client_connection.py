@@ -20,7 +20,7 @@ from fanmesh.transport.fast import headers
 from fanmesh.transport.fast.connection import Connection
 from fanmesh.transport.fast.defences import PING_IN_QUIET, PINGS_IN_QUIET, Ration
 from fanmesh.transport.fast.mapping import CANCEL, ENHANCE_YOUR_CALM, REFUSED_STREAM, name
-from fanmesh.transport.port import RpcError
+from fanmesh.transport.port import Compression, RpcError
 
 if TYPE_CHECKING:
     import asyncio
@@ -72,7 +72,8 @@ class ClientConnection(Connection):
     )
 
     def __init__(self, link: Link) -> None:
-        super().__init__(ngh2.Role.CLIENT, _SETTINGS, encrypted=link.target.tls is not None)
+        gzip = link.options.compression is Compression.GZIP
+        super().__init__(ngh2.Role.CLIENT, _SETTINGS, encrypted=link.target.tls is not None, gzip=gzip)
         self._link = link
         self._resets: Ration = link.resets
         self._reset = 0  # the last stream that the peer has reset
@@ -92,6 +93,7 @@ class ClientConnection(Connection):
             (b"content-type", b"application/grpc"),
             (b"user-agent", _AGENT),
             (b"grpc-accept-encoding", b"identity,gzip"),
+            *([(b"grpc-encoding", b"gzip")] if gzip else ()),
         ]
         self.open_streams = 0
         """Those that the peer counts: of calls that run, and of calls that were given up and not reset yet."""
@@ -134,7 +136,7 @@ class ClientConnection(Connection):
             return
         request = call.request
         if request is not None:
-            self.send(stream, request, end_stream=True)
+            self.send(stream, request, end_stream=True, gzip=self.gzip)
         self._newest = stream
         self.open_streams += 1
         self.streams[stream] = call

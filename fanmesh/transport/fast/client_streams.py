@@ -149,7 +149,7 @@ class FastDuplex(FastStream):
         if not self.writable or connection is None:
             raise self._refusal()
         stream = self.stream
-        connection.send(stream, message)
+        connection.send(stream, message, gzip=connection.gzip)
         connection.schedule()
         if connection.full(stream):
             await connection.room(stream)

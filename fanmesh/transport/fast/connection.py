@@ -34,7 +34,7 @@ from fanmesh.transport.fast.defences import (
     MAX_HEADERS,
     STREAM_WINDOW,
 )
-from fanmesh.transport.fast.framing import goaway, head
+from fanmesh.transport.fast.framing import deflate, goaway, head, packed_head
 from fanmesh.transport.fast.mapping import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR
 
 _SETTINGS: Final = {int(ngh2.Setting.INITIAL_WINDOW_SIZE): STREAM_WINDOW, int(ngh2.Setting.MAX_HEADER_LIST_SIZE): MAX_HEADERS}
@@ -57,16 +57,18 @@ class Connection(asyncio.Protocol, ABC):
     """What clients and servers share. Belongs to the loop that runs when it is made."""
 
     __slots__ = (
-        *("_greeting", "_settings", "_working", "closed", "encrypted", "failure", "greeted", "h2", "heard"),
+        *("_greeting", "_settings", "_working", "closed", "encrypted", "failure", "greeted", "gzip", "h2", "heard"),
         *("loop", "paused", "peer_headers", "scheduled", "transport", "waiting"),
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, role: ngh2.Role, settings: Mapping[int, int], *, encrypted: bool) -> None:
+    def __init__(self, role: ngh2.Role, settings: Mapping[int, int], *, encrypted: bool, gzip: bool) -> None:
         self.loop = asyncio.get_running_loop()
         self.h2 = ngh2.Connection(role, configuration())
         self.encrypted = encrypted
+        self.gzip = gzip
+        """Whether messages should be compressed."""
         self.closed = True  # nothing goes in or out: not yet, or no more
         self.greeted = False  # the peer's SETTINGS have come
         self.paused = False
@@ -181,12 +183,17 @@ class Connection(asyncio.Protocol, ABC):
         for stream in [stream for stream in self.waiting if size(stream) <= HIGH_WATER]:
             self.release(stream)
 
-    def send(self, stream: int, message: bytes, *, end_stream: bool = False) -> None:
-        """Queue one message behind its head."""
-        if len(message) < LARGE:
-            self.h2.send_data(stream, head(len(message)) + message, end_stream=end_stream)
+    def send(self, stream: int, message: bytes, *, end_stream: bool = False, gzip: bool = False) -> None:
+        """Queue one message behind its head. `gzip`: the call's grpc-encoding, which each message may do without."""
+        if gzip and (packed := deflate(message)) is not None:
+            message = packed
+            first = packed_head(len(message))
         else:
-            self.h2.send_data(stream, head(len(message)))
+            first = head(len(message))
+        if len(message) < LARGE:
+            self.h2.send_data(stream, first + message, end_stream=end_stream)
+        else:
+            self.h2.send_data(stream, first)
             self.h2.send_data(stream, message, end_stream=end_stream)
 
     def full(self, stream: int) -> bool:

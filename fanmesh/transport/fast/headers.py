@@ -99,6 +99,14 @@ def _from_base64(text: bytes) -> bytes:
     return b64decode(bare + b"=" * (-len(bare) % 4), validate=True)
 
 
+def accepts_gzip(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the sender of a header block says that it understands gzip."""
+    return any(
+        name == b"grpc-accept-encoding" and b"gzip" in [coding.strip() for coding in value.split(b",")]
+        for name, value in fields
+    )
+
+
 def percent_encode(message: str) -> bytes:
     """A status message as it travels: UTF-8, printable ASCII as it is, the rest and `%` as %XX.
 

@@ -14,7 +14,7 @@ from fanmesh.transport.fast.health import SERVICE, Health
 from fanmesh.transport.fast.listening import bind
 from fanmesh.transport.fast.server_call import Kind
 from fanmesh.transport.fast.server_connection import Route, ServerConnection
-from fanmesh.transport.port import Routes, ServerOptions
+from fanmesh.transport.port import Compression, Routes, ServerOptions
 
 TELL = 50 * MS
 """For those who watch health to hear NOT_SERVING before their connection is closed."""
@@ -85,6 +85,7 @@ class FastServer:
             self._connections.discard,
             limit=options.receive_limit,
             encrypted=options.tls is not None,
+            gzip=options.compression is Compression.GZIP,
         )
         self._connections.add(connection)
         if options.connection_age is not None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 
 _HEAD: Final = [(b":status", b"200"), (b"content-type", b"application/grpc"), (b"grpc-accept-encoding", b"identity,gzip")]
+_GZIP_HEAD: Final = [*_HEAD, (b"grpc-encoding", b"gzip")]
 _OK: Final = [(b"grpc-status", b"0")]
 
 
@@ -44,8 +45,21 @@ class Call:
     """One call. `quiet`: a call that never ends by itself, and for which no stop waits (health, reflection)."""
 
     __slots__ = (
-        *("_begun", "_callbacks", "_connection", "_data", "_deadline", "_encoding", "_finished", "_handler", "_kind", "_limit"),
-        *("_metadata", "_moment", "_path", "_received", "_requests", "_stream", "_task", "_trailers", "fields", "quiet"),
+        *("_begun", "_callbacks", "_connection", "_data", "_deadline", "_encoding", "_finished", "_gzip", "_handler"),
+        *(
+            "_kind",
+            "_limit",
+            "_metadata",
+            "_moment",
+            "_path",
+            "_received",
+            "_requests",
+            "_stream",
+            "_task",
+            "_trailers",
+            "fields",
+            "quiet",
+        ),
     )
 
     def __init__(
@@ -67,6 +81,7 @@ class Call:
         self._handler = handler
         self.quiet = quiet
         self._limit = connection.limit
+        self._gzip = connection.gzip and headers.accepts_gzip(fields)  # whether the answer is compressed
         self._metadata: Metadata | None = None
         self._trailers: Metadata = ()
         self._callbacks: list[Callable[[], None]] = []
@@ -119,7 +134,7 @@ class Call:
         """Send initial metadata. BadMetadata for what cannot be sent; RuntimeError if the answer has begun."""
         if self._begun:
             raise RuntimeError("initial metadata after the answer has begun")
-        block = [*_HEAD, *headers.encode(metadata)]
+        block = [*(_GZIP_HEAD if self._gzip else _HEAD), *headers.encode(metadata)]
         if self._finished:
             raise RpcError(Code.CANCELLED, "the call has ended")
         self._begun = True
@@ -135,8 +150,8 @@ class Call:
             raise RpcError(Code.CANCELLED, "the call has ended")
         if not self._begun:
             self._begun = True
-            connection.h2.send_response(stream, _HEAD)
-        connection.send(stream, message)
+            connection.h2.send_response(stream, _GZIP_HEAD if self._gzip else _HEAD)
+        connection.send(stream, message, gzip=self._gzip)
         connection.schedule()
         while not self._finished and connection.full(stream):
             await connection.room(stream)
@@ -242,8 +257,8 @@ class Call:
         connection, stream = self._connection, self._stream
         if not self._begun:
             self._begun = True
-            connection.h2.send_response(stream, _HEAD)
-        connection.send(stream, payload)
+            connection.h2.send_response(stream, _GZIP_HEAD if self._gzip else _HEAD)
+        connection.send(stream, payload, gzip=self._gzip)
         self._succeed()
 
     async def _answer(self, answering: Callable[[], Awaitable[None]]) -> None:
@@ -257,7 +272,7 @@ class Call:
             return
         if not self._begun:
             self._begun = True
-            self._connection.h2.send_response(self._stream, _HEAD)
+            self._connection.h2.send_response(self._stream, _GZIP_HEAD if self._gzip else _HEAD)
         self._succeed()
 
     def _converse(self, requests: Inbound) -> Callable[[], Awaitable[None]]:

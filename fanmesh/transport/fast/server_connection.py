@@ -79,8 +79,9 @@ class ServerConnection(Connection):
         *,
         limit: int,
         encrypted: bool,
+        gzip: bool,
     ) -> None:
-        super().__init__(ngh2.Role.SERVER, _SETTINGS, encrypted=encrypted)
+        super().__init__(ngh2.Role.SERVER, _SETTINGS, encrypted=encrypted, gzip=gzip)
         self._table = table
         self._gone = gone
         self.running = running

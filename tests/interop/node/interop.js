@@ -1,7 +1,9 @@
 // gRPC's test service and its published cases with grpc-js, which has no interop program of its own in its package.
 //
-//   node interop.js PROTO server [CERT KEY]      says where it listens, and serves until it is killed
-//   node interop.js PROTO client ADDRESS [CA]    says of each case what became of it
+//   node interop.js PROTO server [CERT KEY [CA]]            says where it listens, and serves until it is killed
+//   node interop.js PROTO client ADDRESS [CA [CERT KEY]]    says of each case what became of it
+//
+// With a CA a server wants a certificate of it from each caller; with CERT and KEY a client has one to show.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -83,12 +85,15 @@ const handlers = {
   FullDuplexCall: (call) => both(call).catch((error) => console.error(error)),
 };
 
-function serve([cert, key]) {
+const read = (file) => (file ? readFileSync(file) : null);
+
+function serve([cert, key, ca]) {
   const { UnimplementedCall: _, ...known } = TestService.service;
   const server = new grpc.Server();
   server.addService(known, handlers);
   const pair = cert && { cert_chain: readFileSync(cert), private_key: readFileSync(key) };
-  const credentials = pair ? grpc.ServerCredentials.createSsl(null, [pair]) : grpc.ServerCredentials.createInsecure();
+  const secured = () => grpc.ServerCredentials.createSsl(read(ca), [pair], Boolean(ca));
+  const credentials = pair ? secured() : grpc.ServerCredentials.createInsecure();
   server.bindAsync("127.0.0.1:0", credentials, (error, port) => {
     if (error) throw error;
     console.log("listening on", port);
@@ -264,8 +269,8 @@ const cases = {
   },
 };
 
-async function call(address, ca) {
-  const credentials = ca ? grpc.credentials.createSsl(readFileSync(ca)) : grpc.credentials.createInsecure();
+async function call(address, ca, cert, key) {
+  const credentials = ca ? grpc.credentials.createSsl(read(ca), read(key), read(cert)) : grpc.credentials.createInsecure();
   const client = new TestService(address, credentials);
   const other = new UnimplementedService(address, credentials);
   const gzip = { "grpc.default_compression_algorithm": grpc.compressionAlgorithms.gzip };

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanmesh.model.fault import Code
-from fanmesh.transport.fast.framing import HEAD, BadMessage, Inbox, Only, goaway, head
+from fanmesh.transport.fast.framing import HEAD, SMALL, BadMessage, Inbox, Only, deflate, goaway, head, packed_head
 
 LIMIT = 1000
 
@@ -101,6 +101,48 @@ def test_a_bomb_is_not_unpacked() -> None:
     inbox.feed(b"\1" + head(len(short))[1:] + short)
     with pytest.raises(BadMessage, match="cut short"):
         inbox.take()
+
+
+MESSAGES = st.builds(
+    lambda noise, times, rest: noise * times + rest, st.binary(max_size=3000), st.integers(1, 30), st.binary(max_size=100)
+)
+"""Noise, which gets no smaller, and noise that repeats itself, which does; from nothing to some windows of gzip."""
+
+
+def sent(message: bytes) -> bytes:
+    """A message as a compressing call sends it."""
+    packed = deflate(message)
+    return head(len(message)) + message if packed is None else packed_head(len(packed)) + packed
+
+
+@given(st.lists(MESSAGES, max_size=4), st.lists(st.integers(0, 5000), max_size=20))
+def test_what_is_compressed_comes_out_the_same_and_is_never_larger(messages: list[bytes], sizes: list[int]) -> None:
+    """Each message says for itself whether it is, so both kinds may follow each other; the limit counts what comes out."""
+    for message in messages:
+        assert len(sent(message)) <= HEAD + len(message)
+    inbox = Inbox(max(map(len, messages), default=0), b"gzip")
+    got = []
+    for piece in cut(b"".join(map(sent, messages)), sizes):
+        inbox.feed(piece)
+        while (taken := inbox.take()) is not None:
+            got.append(taken[0])
+    assert got == messages
+    assert not len(inbox)
+
+
+@given(MESSAGES)
+def test_others_unpack_it(message: bytes) -> None:
+    """It is a gzip file like any other, and the same each time: no time stamp is in it."""
+    packed = deflate(message)
+    assert packed == deflate(message)
+    assert packed is None or gzip.decompress(packed) == message
+
+
+def test_small_messages_are_not_compressed() -> None:
+    """However well they would."""
+    assert deflate(bytes(SMALL - 1)) is None
+    assert deflate(bytes(SMALL)) is not None
+    assert packed_head(7) == b"\1" + head(7)[1:]
 
 
 def test_nothing_is_no_message() -> None:

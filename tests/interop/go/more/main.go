@@ -1,11 +1,15 @@
 // What gRPC's own interop programs leave out, in the same process shapes: rich statuses, deadlines that travel, megabytes, gzip.
 //
-//	more server [CERT KEY]       says where it listens, and serves until it is killed
-//	more client ADDRESS [CA]     says of each case what became of it
+//	more server [CERT KEY [CA]]            says where it listens, and serves until it is killed
+//	more client ADDRESS [CA [CERT KEY]]    says of each case what became of it
+//
+// With a CA a server wants a certificate of it from each caller; with CERT and KEY a client has one to show.
 package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
@@ -61,18 +65,41 @@ func (s server) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServer)
 	return err
 }
 
+// trusted is the certificates in a file.
+func trusted(file string) *x509.CertPool {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		log.Fatal("no certificate in ", file)
+	}
+	return pool
+}
+
+// own is a certificate with its key.
+func own(cert, key string) []tls.Certificate {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return []tls.Certificate{pair}
+}
+
 func serve(files []string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	var options []grpc.ServerOption
-	if len(files) == 2 {
-		tls, err := credentials.NewServerTLSFromFile(files[0], files[1])
-		if err != nil {
-			log.Fatal(err)
+	if len(files) >= 2 {
+		config := &tls.Config{Certificates: own(files[0], files[1])}
+		if len(files) == 3 {
+			config.ClientAuth = tls.RequireAndVerifyClientCert
+			config.ClientCAs = trusted(files[2])
 		}
-		options = append(options, grpc.Creds(tls))
+		options = append(options, grpc.Creds(credentials.NewTLS(config)))
 	}
 	serving := grpc.NewServer(options...)
 	testgrpc.RegisterTestServiceServer(serving, server{interop.NewTestServer()})
@@ -155,14 +182,15 @@ func rich(ctx context.Context, client testgrpc.TestServiceClient) error {
 }
 
 func call(address string, files []string) {
-	tls := insecure.NewCredentials()
-	if len(files) == 1 {
-		var err error
-		if tls, err = credentials.NewClientTLSFromFile(files[0], ""); err != nil {
-			log.Fatal(err)
+	secured := insecure.NewCredentials()
+	if len(files) >= 1 {
+		config := &tls.Config{RootCAs: trusted(files[0])}
+		if len(files) == 3 {
+			config.Certificates = own(files[1], files[2])
 		}
+		secured = credentials.NewTLS(config)
 	}
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(tls))
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(secured))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -191,6 +219,6 @@ func main() {
 	case len(os.Args) > 2 && os.Args[1] == "client":
 		call(os.Args[2], os.Args[3:])
 	default:
-		log.Fatal("more server [CERT KEY] | more client ADDRESS [CA]")
+		log.Fatal("more server [CERT KEY [CA]] | more client ADDRESS [CA [CERT KEY]]")
 	}
 }

@@ -17,9 +17,11 @@ import java.util.Map;
  * gRPC's test service and its published cases with grpc-java, whose own interop programs are in no registry.
  *
  * <pre>
- * server [CERT KEY]      says where it listens, and serves until it is killed
- * client ADDRESS [CA]    says of each case what became of it
+ * server [CERT KEY [CA]]            says where it listens, and serves until it is killed
+ * client ADDRESS [CA [CERT KEY]]    says of each case what became of it
  * </pre>
+ *
+ * With a CA a server wants a certificate of it from each caller; with CERT and KEY a client has one to show.
  */
 public final class Main {
   static final Metadata.Key<String> INITIAL = Metadata.Key.of("x-grpc-test-echo-initial", Metadata.ASCII_STRING_MARSHALLER);
@@ -34,10 +36,14 @@ public final class Main {
   }
 
   private static void serve(String[] args) throws Exception {
-    ServerCredentials credentials =
-        args.length == 3
-            ? TlsServerCredentials.create(new File(args[1]), new File(args[2]))
-            : InsecureServerCredentials.create();
+    ServerCredentials credentials = InsecureServerCredentials.create();
+    if (args.length > 2) {
+      var tls = TlsServerCredentials.newBuilder().keyManager(new File(args[1]), new File(args[2]));
+      if (args.length > 3) {
+        tls.trustManager(new File(args[3])).clientAuth(TlsServerCredentials.ClientAuth.REQUIRE);
+      }
+      credentials = tls.build();
+    }
     Server server =
         Grpc.newServerBuilderForPort(0, credentials)
             .addService(ServerInterceptors.intercept(new Service(), new Echo()))
@@ -48,10 +54,14 @@ public final class Main {
   }
 
   private static void call(String[] args) throws Exception {
-    ChannelCredentials credentials =
-        args.length == 3
-            ? TlsChannelCredentials.newBuilder().trustManager(new File(args[2])).build()
-            : InsecureChannelCredentials.create();
+    ChannelCredentials credentials = InsecureChannelCredentials.create();
+    if (args.length > 2) {
+      var tls = TlsChannelCredentials.newBuilder().trustManager(new File(args[2]));
+      if (args.length > 3) {
+        tls.keyManager(new File(args[3]), new File(args[4]));
+      }
+      credentials = tls.build();
+    }
     var channel = Grpc.newChannelBuilder(args[1], credentials).build();
     for (Map.Entry<String, Cases.Case> one : new Cases(channel).all().entrySet()) {
       String outcome = "ok";
