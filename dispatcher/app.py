@@ -40,7 +40,7 @@ from fanmesh.runtime.logs import logger
 from fanmesh.runtime.memory import Memory
 from fanmesh.runtime.metrics import Endpoint, Families, expose
 from fanmesh.transport.choosing import Transports
-from fanmesh.transport.port import Server, ServerOptions, Transport
+from fanmesh.transport.port import Compression, Server, ServerOptions, Transport
 
 DEFAULTS: Final = Settings()
 
@@ -137,7 +137,7 @@ class Dispatcher:
         )
         routes = both(DispatcherService(serving).routes(), AsWorker(serving).routes())
         age = None if server.connection_age is None else seconds(server.connection_age)
-        options = ServerOptions(connection_age=age)
+        options = ServerOptions(connection_age=age, compression=Compression(server.compression))
         self._server = self._transports.default.server(self.settings.listen or server.listen, routes, options=options)
         books = BookMeasures(self.books, lambda: self.config.catalogue.workers, self._clock.now)
         families = Families((*self.measures.families, *self.door.families, *books.families))

@@ -22,6 +22,7 @@ def build_server(given: ServerShape) -> ServerConfig:
         announce=given.announce,
         connection_age=given.connection_age,
         transport=given.transport or "",
+        compression=given.compression,
     )
 
 

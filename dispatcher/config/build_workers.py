@@ -36,6 +36,7 @@ def _worker(name: str, worker: WorkerShape, policies: Policies, method: Method |
         method=method,
         metadata=tuple(worker.metadata),
         transport=worker.transport or ("grpcio" if target.startswith("xds:") else ""),  # which is all that knows xds
+        compression=worker.compression,
     )
 
 

@@ -23,7 +23,7 @@ class ServerConfig:
 
     `drain`: how long requests may go on. `announce`: NOT_SERVING before that. `connection_age`: None = no limit.
     `overload`: when it refuses requests to protect itself. `idempotency`: how long replies are kept for callers that ask twice.
-    `transport`: the name of one; empty = the process's default.
+    `transport`: the name of one; empty = the process's default. `compression` of the answers: none or gzip.
     """
 
     listen: str
@@ -36,6 +36,7 @@ class ServerConfig:
     announce: int = 0
     connection_age: int | None = None
     transport: str = ""
+    compression: str = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,9 @@ class WorkerShape(Section):
     transport: Literal["grpcio", "fast"] | None = Field(
         default=None, description="What carries its calls (see docs/transport.md); null = as `server.transport`."
     )
+    compression: Literal["none", "gzip"] = Field(
+        default="none", description="What is done to the requests that it is sent; it must understand gzip."
+    )
 
 
 class BudgetShape(Section):
@@ -132,6 +135,9 @@ class ServerShape(Section):
     transport: Literal["grpcio", "fast"] | None = Field(
         default=None,
         description="What carries calls, its own and those to workers; null = grpcio, or as FANMESH_TRANSPORT says.",
+    )
+    compression: Literal["none", "gzip"] = Field(
+        default="none", description="What is done to the answers that callers get, those who understand gzip."
     )
     metrics: Listen | None = Field(default="127.0.0.1:9464", description="Where /metrics is served; null = nowhere.")
     aggregator: Aggregator = Field(default="embedded", description="Who merges: this process, or the service at a target.")

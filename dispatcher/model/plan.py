@@ -45,6 +45,7 @@ class Worker:
     `attributes`: names of those the worker may see. `streams`: it is called by ProcessStream and answers in parts.
     `idempotent`: calling a write twice is as good as calling it once. `method`: what is called instead of WorkerService.
     `metadata`: keys of the caller's metadata that it is told. `transport`: what carries its calls; empty = the server's.
+    `compression` of what it is sent: none or gzip.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Worker:
     method: Method | None = None
     metadata: tuple[str, ...] = ()
     transport: str = ""
+    compression: str = "none"
 
     @property
     def repeatable(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from dispatcher.flow.ports import Clock
 from dispatcher.layers.pick import Endpoint
@@ -24,10 +24,7 @@ from dispatcher.wire.watching import Watcher
 from dispatcher.wire.worker_call import GrpcEndpoint
 from fanmesh.model.times import SECOND, seconds
 from fanmesh.transport.choosing import Transports
-from fanmesh.transport.port import Channel, ChannelOptions
-
-Key: TypeAlias = tuple[str, bool, str]
-"""A channel: its address, whether it is the spare one, and the name of its transport."""
+from fanmesh.transport.port import Channel, ChannelOptions, Compression
 
 READY_WITHIN: Final = 10.0
 """Seconds that start-up waits for workers before it serves without them, and a new address is helped to connect."""
@@ -37,6 +34,20 @@ LEARN_WITHIN: Final = 2.0
 
 DRAIN: Final = 20 * SECOND
 """How long calls to an address that is gone may go on."""
+
+
+class Key(NamedTuple):
+    """A channel: its address, whether it is the spare one, the name of its transport, and what it does to what it sends."""
+
+    address: str
+    spare: bool
+    transport: str
+    compression: str
+
+
+def key_of(worker: Worker, address: str, *, spare: bool = False) -> Key:
+    """The channel of a worker at an address."""
+    return Key(address, spare, worker.transport, worker.compression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,8 @@ class Found:
 def keys_of(worker: Worker, addresses: Iterable[str]) -> list[Key]:
     """The channels that a worker with these addresses needs: one each, and a spare one if only that lets it hedge."""
     hedges = is_opaque(worker) and worker.policy.hedge is not None
-    return [(address, spare, worker.transport) for address in addresses for spare in ((False, True) if hedges else (False,))]
+    spares = (False, True) if hedges else (False,)
+    return [key_of(worker, address, spare=spare) for address in addresses for spare in spares]
 
 
 def addresses_in(endpoints: Sequence[Endpoint]) -> list[str]:
@@ -66,12 +78,12 @@ def addresses_in(endpoints: Sequence[Endpoint]) -> list[str]:
 def place_of(worker: Worker) -> object:
     """What a worker's endpoints follow from: while it stays the same, new ones are as good for old requests."""
     hedges = worker.policy.hedge is not None
-    return worker.target, worker.endpoints, worker.opaque, worker.method, worker.transport, hedges
+    return worker.target, worker.endpoints, worker.opaque, worker.method, worker.transport, worker.compression, hedges
 
 
 def _keys(worker: Worker, known: Iterable[Endpoint]) -> Iterator[Key]:
     """The channels that endpoints of a worker are on."""
-    return ((one.address, one.spare, worker.transport) for one in known)
+    return (key_of(worker, one.address, spare=one.spare) for one in known)
 
 
 class Endpoints:
@@ -226,10 +238,10 @@ class Endpoints:
         self._changed_at[worker.name] = self._version
         fresh = [address for address in dict.fromkeys(addresses) if address not in known]
         for address in fresh:
-            self._start(self._channel((address, False, worker.transport)).wait_ready(READY_WITHIN))
+            self._start(self._channel(key_of(worker, address)).wait_ready(READY_WITHIN))
         self._endpoints[worker.name] = self._made(worker, [*(address for address in known if address in now), *fresh])
         self._forget(worker.name, old)
-        self._release({(address, False, worker.transport) for address in known} - self._used())
+        self._release({key_of(worker, address) for address in known} - self._used())
 
     def _replaced_by(self, found: Found) -> Replaced:
         """The workers whose requests would find no endpoint, or another's, once `found` is in use."""
@@ -277,24 +289,23 @@ class Endpoints:
         keys = keys_of(worker, dict.fromkeys(addresses))
         if worker.method is not None:
             known = self._learning.of(worker.name, worker.method)
-            return tuple(MethodEndpoint(self._channel(key), self._clock, self._limits, known, spare=key[1]) for key in keys)
-        return tuple(GrpcEndpoint(self._channel(key), self._clock, self._limits, spare=key[1]) for key in keys)
+            return tuple(MethodEndpoint(self._channel(key), self._clock, self._limits, known, spare=key.spare) for key in keys)
+        return tuple(GrpcEndpoint(self._channel(key), self._clock, self._limits, spare=key.spare) for key in keys)
 
     def _channel_to(self, worker: str) -> Channel | None:
         """Some connection to a worker, one that is ready if there is any."""
         coming = None if self._coming is None else self._coming.addresses.get(worker)
         addresses = addresses_in(self.of(worker)) if coming is None else coming
         known = self._workers.get(worker) if coming is None or self._coming is None else self._coming.workers[worker]
-        keys = [(address, False, known.transport if known is not None else "") for address in addresses]
+        keys = [key_of(known, address) for address in addresses] if known is not None else []
         channels = [self._channels[key] for key in keys if key in self._channels]
         return next((channel for channel in channels if channel.ready()), channels[0] if channels else None)
 
     def _channel(self, key: Key) -> Channel:
         channel = self._channels.get(key)
         if channel is None:
-            address, _, transport = key
-            options = ChannelOptions(spread=address.startswith("dns:"))
-            channel = self._channels[key] = self._transports.of(transport).connect(address, options)
+            options = ChannelOptions(spread=key.address.startswith("dns:"), compression=Compression(key.compression))
+            channel = self._channels[key] = self._transports.of(key.transport).connect(key.address, options)
         return channel
 
     def _forget(self, worker: str, old: Sequence[Endpoint]) -> None:

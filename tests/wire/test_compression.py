@@ -10,12 +10,19 @@ from typing import Any
 import ngh2
 import pytest
 
+from dispatcher.app import Dispatcher
+from dispatcher.assembly import MERGES
+from dispatcher.config import load_mapping
+from dispatcher.settings import Settings
+from fanmesh import AsyncClient
 from fanmesh.model.fault import Code
 from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.fast.framing import SMALL
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import Channel, ChannelOptions, Compression, Routes, ServerCall, ServerOptions
 from fanmesh.transport.sync import SyncChannel
+from fanmesh.workers import serve, worker
+from tests.kit.aggregators import until
 from tests.kit.counting import Pipe, counted
 from tests.kit.h2_peer import HEAD, Peer, answering, calling, message, request
 from tests.kit.peers import TRANSPORTS, Pair, failing
@@ -136,6 +143,71 @@ async def test_a_blocking_channel_compresses_too() -> None:
         assert reply.payload == ZEROS
         assert pipe.sent < LITTLE
         channel.close()
+
+
+# ---------------------------------------------------------------- by configuration
+
+
+@worker("w")
+async def measure(text: str) -> str:
+    """The same."""
+    return text
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(("to_worker", "to_caller"), [("gzip", "none"), ("none", "gzip"), (None, None)])
+async def test_a_dispatcher_compresses_what_its_file_says(transport: str, to_worker: str | None, to_caller: str | None) -> None:
+    """Requests to a worker by the worker's key, answers to callers by the server's; nothing without a word of it."""
+    serving = await serve(measure, transport=transport)
+    async with counted(serving.port) as behind:
+        place: dict[str, Any] = {"target": f"127.0.0.1:{behind.port}", "effect": "read"}
+        server: dict[str, Any] = {"listen": "127.0.0.1:0", "metrics": None, "transport": transport}
+        document = {
+            "version": 1,
+            "default_policy": "none",
+            "workers": {"w": {**place, **({"compression": to_worker} if to_worker else {})}},
+            "plans": {"p": {"branches": {"w": {"worker": "w"}}}},
+            "server": {**server, **({"compression": to_caller} if to_caller else {})},
+        }
+        dispatcher = Dispatcher(load_mapping(document, MERGES), Settings())
+        await dispatcher.start()
+        async with counted(dispatcher.port) as before, AsyncClient(f"127.0.0.1:{before.port}", transport=transport) as client:
+            text = "x" * SIZE
+            assert (await client.dispatch("p", text)).value == {"w": text}
+            assert (behind.sent < LITTLE) == (to_worker == "gzip")
+            assert (before.got < LITTLE) == (to_caller == "gzip")
+            assert behind.got > SIZE
+            assert before.sent > SIZE
+        await dispatcher.stop()
+    await serving.stop()
+
+
+async def test_a_reload_can_change_what_a_worker_is_sent() -> None:
+    """Its channel is another one then, and the old one goes."""
+
+    def document(compression: str) -> dict[str, Any]:
+        return {
+            "version": 1,
+            "default_policy": "none",
+            "workers": {"w": {"target": f"127.0.0.1:{pipe.port}", "effect": "read", "compression": compression}},
+            "plans": {"p": {"branches": {"w": {"worker": "w"}}}},
+            "server": {"listen": "127.0.0.1:0", "metrics": None},
+        }
+
+    serving = await serve(measure)
+    async with counted(serving.port) as pipe:
+        dispatcher = Dispatcher(load_mapping(document("none"), MERGES), Settings())
+        await dispatcher.start()
+        async with AsyncClient(f"127.0.0.1:{dispatcher.port}") as client:
+            assert (await client.dispatch("p", "x" * SIZE)).value == {"w": "x" * SIZE}
+            before = pipe.sent
+            assert before > SIZE
+            await dispatcher.reload(load_mapping(document("gzip"), MERGES))
+            assert (await client.dispatch("p", "x" * SIZE)).value == {"w": "x" * SIZE}
+            assert pipe.sent - before < LITTLE
+            await until(lambda: len(dispatcher._endpoints._channels) == 1, "the old connection to be let go")
+        await dispatcher.stop()
+    await serving.stop()
 
 
 # ---------------------------------------------------------------- frame by frame

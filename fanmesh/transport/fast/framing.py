@@ -17,10 +17,10 @@ _HEAD: Final = Struct(">BI")  # whether it is compressed, its length
 _GZIP: Final = 31  # zlib's word for "gzip, any window"
 
 SMALL: Final = 1024
-"""zlib's level: the event loop waits, 12 ms for a MB of JSON. The usual 6 needs thrice that for a tenth less."""
+"""Messages below this many bytes are never compressed: they fit one packet anyway, and gzip itself takes 18 bytes of each."""
 
 _FAST: Final = 1
-"""zlib's level: the event loop waits, 12 ms for a MB of JSON. The usual 6 takes thrice that for a tenth less."""
+"""zlib's level: the event loop waits, 12 ms for a MB of JSON. The usual 6 needs thrice that for a tenth less."""
 
 
 class BadMessage(Exception):  # noqa: N818  (what it is)

@@ -107,6 +107,25 @@ def test_the_servers_transport_is_nobodys_unless_given(load: Load) -> None:
     assert load("routes:", "server: {transport: fast}\nroutes:").server.transport == "fast"
 
 
+def test_nothing_is_compressed_unless_the_file_says_so(load: Load) -> None:
+    """Each direction by itself: what the server answers, and what a worker is sent."""
+    assert (load().server.compression, worker(load, "target: 'a:1', effect: read").compression) == ("none", "none")
+    config = load("routes:", "server: {compression: gzip}\nroutes:")
+    assert (config.server.compression, config.catalogue.workers["phone"].compression) == ("gzip", "none")
+    config = load(PHONE, '{target: "phone:50051", effect: read, compression: gzip}')
+    assert (config.server.compression, config.catalogue.workers["phone"].compression) == ("none", "gzip")
+    assert config.version != load().version
+
+
+@pytest.mark.parametrize("value", ["zip", "true", "null", "GZIP", "[gzip]"])
+def test_another_compression_is_refused_by_name(wrong: Callable[..., list[Problem]], value: str) -> None:
+    """With the two that there are."""
+    (problem,) = wrong(PHONE, f'{{target: "phone:50051", effect: read, compression: {value}}}')
+    assert (problem.path, problem.expected) == ("workers.phone.compression", "none or gzip")
+    (problem,) = wrong("routes:", f"server: {{compression: {value}}}\nroutes:")
+    assert (problem.path, problem.expected) == ("server.compression", "none or gzip")
+
+
 @pytest.mark.parametrize(
     ("limit", "rule"),
     [
