@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -13,11 +13,13 @@ from typing import Final
 
 import pytest
 
+from fanmesh.model.fault import Code
 from fanmesh.transport.fast import FastTransport
-from fanmesh.transport.port import Channel, ChannelOptions, ServerOptions
-from tests.interop.cases import OFFICIAL, length, streamed
+from fanmesh.transport.port import Channel, ChannelOptions, Compression, RpcError, ServerOptions
+from tests.interop.cases import EVERY, LARGE, OFFICIAL, Case, length, outcomes, streamed
 from tests.interop.service import SERVICE, TestService
 from tests.kit.certificates import Authority
+from tests.kit.counting import counted
 from tests.kit.examples import NO_PROXY
 from tests.kit.programs import ROOT, Program, program
 
@@ -67,10 +69,13 @@ async def stays(channel: Channel) -> None:
 
 
 @asynccontextmanager
-async def fast_server(authority: Authority | None = None) -> AsyncIterator[tuple[TestService, str]]:
-    """The test service on the fast transport, and its address."""
+async def fast_server(
+    authority: Authority | None = None, *, mutual: bool = False, compression: Compression = Compression.NONE
+) -> AsyncIterator[tuple[TestService, str]]:
+    """The test service on the fast transport, and its address. `mutual`: callers must show a certificate."""
     service = TestService()
-    options = ServerOptions(tls=authority.server() if authority else None)
+    tls = authority.server(trusting=authority if mutual else None) if authority else None
+    options = ServerOptions(tls=tls, compression=compression)
     server = FAST.server("127.0.0.1:0", service.routes(), options=options)
     await server.start()
     try:
@@ -91,3 +96,51 @@ async def foreign_server(
             yield running, channel
         finally:
             await channel.close()
+
+
+# ---------------------------------------------------------------- compression: cases that all programs have
+
+
+async def reads_what_we_compress(*command: str | Path, cases: Sequence[str]) -> None:
+    """A foreign client, given as its command without the address, has its answers compressed, and notices nothing."""
+    async with fast_server(compression=Compression.GZIP) as (_, address), counted(int(address.split(":")[1])) as pipe:
+        assert await told(*command, f"127.0.0.1:{pipe.port}") == dict.fromkeys(cases, "ok")
+        assert pipe.got < LARGE / 2 < pipe.sent
+
+
+async def takes_what_we_compress(*command: str | Path, cases: Mapping[str, Case] = EVERY) -> None:
+    """A foreign server has its requests compressed, and notices nothing; unless it does so itself, it answers in the clear."""
+    async with foreign_server(*command) as (_, plain), counted(int(plain.address.split(":")[1])) as pipe:
+        channel = FAST.connect(f"127.0.0.1:{pipe.port}", ChannelOptions(compression=Compression.GZIP))
+        assert await outcomes(channel, dict(cases)) == dict.fromkeys(cases, "ok")
+        assert pipe.sent < LARGE / 2
+        await channel.close()
+
+
+# ---------------------------------------------------------------- certificates of callers
+
+
+async def wants_our_certificate(authority: Authority, *command: str | Path) -> None:
+    """A foreign server that wants callers' certificates: with one of its authority we are served, without one told so."""
+    async with foreign_server(*command, *authority.files(), authority.file, authority=authority) as (_, none):
+        shown = FAST.connect(none.address, ChannelOptions(tls=authority.client(shown=True)))
+        few = {name: OFFICIAL[name] for name in ("empty_unary", "large_unary", "ping_pong")}
+        assert await outcomes(shown, few) == dict.fromkeys(few, "ok")
+        await shown.close()
+        with pytest.raises(RpcError) as e:
+            await none.unary(f"{SERVICE}EmptyCall", b"", timeout=BUSY)
+        assert e.value.code is Code.UNAVAILABLE, e.value
+
+
+WITHOUT_A_CONNECTION: Final = {"cancel_after_begin", "timeout_on_sleeping_server"}
+"""Cases that end as they should, whether there is a server or not."""
+
+
+async def shows_its_certificate(authority: Authority, *command: str | Path, cases: Sequence[str]) -> None:
+    """Our server wants callers' certificates: a foreign client with one is served, and one without told so, and soon."""
+    async with fast_server(authority, mutual=True) as (_, address):
+        assert await told(*command, address, authority.file, *authority.files("client")) == dict.fromkeys(cases, "ok")
+        without = await told(*command, address, authority.file)
+    assert set(without) == set(cases)
+    assert {name for name in cases if without[name] == "ok"} <= WITHOUT_A_CONNECTION, without
+    assert "unavailable" in without["fanmesh_large"].lower(), without

@@ -5,7 +5,20 @@ from pathlib import Path
 import pytest
 
 from tests.interop.cases import COMPRESSED, OFFICIAL, PUBLISHED, outcomes
-from tests.interop.peers import BUILT, BUSY, fast_server, foreign_server, hears_of_a_cancellation, needs, stays, told
+from tests.interop.peers import (
+    BUILT,
+    BUSY,
+    fast_server,
+    foreign_server,
+    hears_of_a_cancellation,
+    needs,
+    reads_what_we_compress,
+    shows_its_certificate,
+    stays,
+    takes_what_we_compress,
+    told,
+    wants_our_certificate,
+)
 from tests.kit.certificates import Authority
 from tests.kit.examples import NO_PROXY
 from tests.kit.peers import soon
@@ -74,3 +87,15 @@ async def test_the_rest_both_ways_encrypted(authority: Authority) -> None:
     files = authority.files()
     async with foreign_server(BUILT / "more", "server", *files, authority=authority) as (_, channel):
         assert await outcomes(channel, COMPRESSED) == dict.fromkeys(COMPRESSED, "ok")
+
+
+async def test_compression_both_ways() -> None:
+    """It reads the answers that we compress, and takes the requests; not many bytes travel."""
+    await reads_what_we_compress(BUILT / "more", "client", cases=sorted(MORE))
+    await takes_what_we_compress(BUILT / "more", "server")
+
+
+async def test_certificates_of_callers_both_ways(authority: Authority) -> None:
+    """Who has one is served, and who has none is told so. By our program: gRPC's own have no flag for it."""
+    await shows_its_certificate(authority, BUILT / "more", "client", cases=sorted(MORE))
+    await wants_our_certificate(authority, BUILT / "more", "server")

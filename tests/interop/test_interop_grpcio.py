@@ -9,9 +9,19 @@ import pytest
 from fanmesh.model.fault import Code
 from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.grpc_aio import GrpcTransport
-from fanmesh.transport.port import Channel, Transport
+from fanmesh.transport.port import Channel, ChannelOptions, Compression, ServerOptions, Transport
 from tests.interop.cases import ASKED, COMPRESSED, EVERY, failing, outcomes, request, unary
-from tests.interop.peers import fast_server, foreign_server, hears_of_a_cancellation, stays, told
+from tests.interop.peers import (
+    fast_server,
+    foreign_server,
+    hears_of_a_cancellation,
+    reads_what_we_compress,
+    shows_its_certificate,
+    stays,
+    takes_what_we_compress,
+    told,
+    wants_our_certificate,
+)
 from tests.interop.service import TestService, pb
 from tests.kit.certificates import Authority
 from tests.kit.programs import python
@@ -28,11 +38,11 @@ WAYS: dict[str, tuple[Transport, Transport]] = {
 
 
 @asynccontextmanager
-async def served(client: Transport, server: Transport) -> AsyncIterator[Channel]:
-    """A channel to the test service."""
-    serving = server.server("127.0.0.1:0", TestService().routes())
+async def served(client: Transport, server: Transport, compression: Compression = Compression.NONE) -> AsyncIterator[Channel]:
+    """A channel to the test service. `compression` is that of both."""
+    serving = server.server("127.0.0.1:0", TestService().routes(), options=ServerOptions(compression=compression))
     await serving.start()
-    channel = client.connect(f"127.0.0.1:{serving.port}")
+    channel = client.connect(f"127.0.0.1:{serving.port}", ChannelOptions(compression=compression))
     try:
         yield channel
     finally:
@@ -86,3 +96,24 @@ async def test_spaces_at_the_ends_of_a_message(way: str) -> None:
         else (Code.FAILED_PRECONDITION, " a  ")
     )
     assert (error.code, error.message) == expected
+
+
+async def test_compression_both_ways() -> None:
+    """It reads the answers that we compress, and takes the requests; not many bytes travel."""
+    await reads_what_we_compress(*BLOCKING, "client", cases=ASKED)
+    await takes_what_we_compress(*BLOCKING, "server")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_every_case_with_grpc_aio_compressed(way: str) -> None:
+    """Both sides compress what they send."""
+    client, server = WAYS[way]
+    async with served(client, server, Compression.GZIP) as channel:
+        assert await outcomes(channel, EVERY) == dict.fromkeys(EVERY, "ok")
+
+
+async def test_certificates_of_callers_both_ways(tmp_path: Path) -> None:
+    """Who has one is served, and who has none is told so."""
+    authority = Authority(tmp_path, "ours")
+    await shows_its_certificate(authority, *BLOCKING, "client", cases=ASKED)
+    await wants_our_certificate(authority, *BLOCKING, "server")

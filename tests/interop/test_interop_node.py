@@ -5,7 +5,19 @@ from pathlib import Path
 import pytest
 
 from tests.interop.cases import ASKED, EVERY, outcomes
-from tests.interop.peers import BUILT, fast_server, foreign_server, hears_of_a_cancellation, needs, stays, told
+from tests.interop.peers import (
+    BUILT,
+    fast_server,
+    foreign_server,
+    hears_of_a_cancellation,
+    needs,
+    reads_what_we_compress,
+    shows_its_certificate,
+    stays,
+    takes_what_we_compress,
+    told,
+    wants_our_certificate,
+)
 from tests.interop.service import PROTO
 from tests.kit.certificates import Authority
 
@@ -42,3 +54,16 @@ async def test_we_call_it(authority: Authority | None) -> None:
     async with foreign_server(*INTEROP, "server", *files, authority=authority) as (server, channel):
         await hears_of_a_cancellation(server, channel)
         assert await outcomes(channel, EVERY) == dict.fromkeys(EVERY, "ok")
+
+
+async def test_compression_both_ways() -> None:
+    """It reads the answers that we compress, and takes the requests; not many bytes travel."""
+    await reads_what_we_compress(*INTEROP, "client", cases=ASKED)
+    await takes_what_we_compress(*INTEROP, "server")
+
+
+async def test_certificates_of_callers_both_ways(tmp_path: Path) -> None:
+    """Who has one is served, and who has none is told so."""
+    authority = Authority(tmp_path, "ours")
+    await shows_its_certificate(authority, *INTEROP, "client", cases=ASKED)
+    await wants_our_certificate(authority, *INTEROP, "server")

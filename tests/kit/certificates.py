@@ -29,9 +29,9 @@ class Authority:
         _openssl(*signing, "-extfile", more, "-out", out)
         return out, key
 
-    def files(self) -> tuple[Path, Path]:
-        """A server's certificate and its key, for programs that read them."""
-        return self._signed("server")
+    def files(self, who: str = "server") -> tuple[Path, Path]:
+        """A certificate for `who`, and its key, for programs that read them."""
+        return self._signed(who)
 
     def server(self, trusting: "Authority | None" = None) -> ssl.SSLContext:
         """A server's context; with `trusting`, callers must show a certificate of that authority."""
