@@ -273,7 +273,7 @@ EVERY: Final = {**OFFICIAL, **OURS}
 COMPRESSED: Final = {**EVERY, "fanmesh_gzip_answer": fanmesh_gzip_answer}
 """The same of a server that compresses answers when asked."""
 ASKED: Final = (*EVERY, "fanmesh_gzip")
-"""What foreign programs ask of us: they compress what they send, which we do not."""
+"""What foreign programs ask of us: of one call they compress the request, which the port can only for a whole channel."""
 
 
 async def outcomes(channel: Channel, cases: dict[str, Case]) -> dict[str, str]:

@@ -129,7 +129,7 @@ async def wants_our_certificate(authority: Authority, *command: str | Path) -> N
         await shown.close()
         with pytest.raises(RpcError) as e:
             await none.unary(f"{SERVICE}EmptyCall", b"", timeout=BUSY)
-        assert e.value.code is Code.UNAVAILABLE, e.value
+        assert (e.value.code, e.value.sent) == (Code.UNAVAILABLE, False), e.value
 
 
 WITHOUT_A_CONNECTION: Final = {"cancel_after_begin", "timeout_on_sleeping_server"}

@@ -42,6 +42,7 @@ FIELDS = st.lists(
             [
                 *((b"grpc-status", b"0"), (b"grpc-status", b"x"), (b"grpc-message", b"%"), (b"grpc-timeout", b"1m")),
                 *((b"grpc-encoding", b"gzip"), (b"grpc-encoding", b"br"), (b"k-bin", b"!"), (b"grpc-timeout", b"?")),
+                (b"grpc-accept-encoding", b"identity, gzip"),
             ]
         ),
         st.tuples(st.from_regex(rb"[a-z-]{1,10}", fullmatch=True), st.from_regex(rb"[!-~]{0,20}", fullmatch=True)),
@@ -149,7 +150,9 @@ class Scripted:
 async def serve_one(acts: list[tuple[str, Any, bool]]) -> None:
     """A conversation with our server."""
     wire, running, gone = Wire(), _Running(), []
-    connection = ServerConnection(_table(Worker().routes(), quiet=False), running, gone.append, limit=1000, encrypted=False)
+    connection = ServerConnection(
+        _table(Worker().routes(), quiet=False), running, gone.append, limit=1000, encrypted=False, gzip=True
+    )
     connection.connection_made(wire)
     peer = Scripted(ngh2.Role.CLIENT, wire, connection.data_received)
     peer.exchange()
