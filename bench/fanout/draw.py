@@ -23,6 +23,8 @@ BESIDE_GO = {
     "fast: all": ("#1b6ca8", "-"),
     "fast: none": ("#1b6ca8", "--"),
     "fast: gather": ("#1b6ca8", ":"),
+    "Java: futures": ("#8d6a9f", "-."),
+    "Node: Promise.all": ("#6a994e", "-."),
 }
 
 
@@ -54,14 +56,15 @@ def draw(figures: dict[str, Any]) -> None:
 
 
 def draw_beside_go(figures: dict[str, Any]) -> None:
-    """Write docs/bench/transports.svg; nothing where there was no Go."""
+    """Write docs/bench/transports.svg, without the languages that were not there; nothing where there was no Go."""
     widths = list(figures)
     if any("to_go" not in one for found in figures.values() for one in found.values()):
         return
     mpl.rcParams["svg.hashsalt"] = "fanmesh"
     mpl.rcParams["svg.fonttype"] = "none"
     fig, axes = plt.subplots(figsize=(7, 4))
-    for name, (colour, line) in BESIDE_GO.items():
+    measured = {name: style for name, style in BESIDE_GO.items() if all(name in found for found in figures.values())}
+    for name, (colour, line) in measured.items():
         found = [figures[width][name] for width in widths]
         middle = [one["to_go"] for one in found]
         spread = [[one["to_go"] - one["to_go_min"] for one in found], [one["to_go_max"] - one["to_go"] for one in found]]

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import grpc
 import pytest
 
-from bench.fanout.go_floor import built
+from bench.fanout.foreign import built
 from bench.fanout.load import INPUT
 from bench.fanout.transports import FLOORS
 from bench.kit.processes import Process
@@ -30,14 +30,15 @@ def asked(port: str, text: str) -> dispatcher_pb2.DispatchResponse:
         return answer
 
 
-def test_grpc_aio_the_fast_transport_and_go_answer_alike(record_property: Note) -> None:
+def test_grpc_aio_the_fast_transport_and_other_languages_answer_alike(record_property: Note) -> None:
     """Every worker is called and stands under its name, nothing else is in the reply, and the input is really read."""
-    present({"Go": "Go"}, record_property)
-    program = built()
-    assert program is not None
+    here = present({language: language for language in ("Go", "Java", "Node")}, record_property)
+    others = built()
+    assert len(others) == len(here)
+    commands = [*((module,) for module in FLOORS.values()), *others.values()]
     with ExitStack() as stack:
         worker = stack.enter_context(Process("bench.fanout.fast_worker"))
-        running = [stack.enter_context(Process(what, worker.said, WIDTH)) for what in (*FLOORS.values(), program)]
+        running = [stack.enter_context(Process(*command, worker.said, WIDTH)) for command in commands]
         answers = [asked(one.said, INPUT) for one in running]
         for one in running:
             with pytest.raises(grpc.RpcError):
