@@ -115,6 +115,7 @@ def test_a_claim_that_is_not_true_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
 def test_no_process_outlives_it(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """However it is ended while workers run, all of them end with it; if it can, it says how by its exit code."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored here, as in the background of a shell, is ignored there
     with subprocess.Popen(COMMAND, cwd=ROOT, env=surroundings(tmp_path), stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         assert any("ready in" in line for line in demo.stdout)

@@ -136,7 +136,7 @@ async def test_every_merge(*, remote: bool) -> None:
         workers |= {f"{kind}_a": tells("a", a), f"{kind}_b": tells("b", b)}
         branches: dict[str, Any] = {"a": {"worker": f"{kind}_a"}, "b": {"worker": f"{kind}_b"}}
         merge = kind if options is None else {kind: options}
-        plans[kind] = plan("a", "b", budget="20s", merge=merge, **branches)
+        plans[kind] = plan("a", "b", budget="20s", merge_reserve="5s", merge=merge, **branches)
     several = 0
     async with running(workers, plans, remote=remote) as mesh:
         for kind in MERGES:

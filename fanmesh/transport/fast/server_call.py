@@ -45,21 +45,9 @@ class Call:
     """One call. `quiet`: a call that never ends by itself, and for which no stop waits (health, reflection)."""
 
     __slots__ = (
-        *("_begun", "_callbacks", "_connection", "_data", "_deadline", "_encoding", "_finished", "_gzip", "_handler"),
-        *(
-            "_kind",
-            "_limit",
-            "_metadata",
-            "_moment",
-            "_path",
-            "_received",
-            "_requests",
-            "_stream",
-            "_task",
-            "_trailers",
-            "fields",
-            "quiet",
-        ),
+        *("_begun", "_callbacks", "_connection", "_data", "_deadline", "_encoding", "_finished", "_gzip", "_handler", "_kind"),
+        *("_limit", "_metadata", "_moment", "_path", "_received", "_requests", "_stream", "_task", "_trailers"),
+        *("fields", "quiet"),
     )
 
     def __init__(
@@ -148,9 +136,7 @@ class Call:
             await connection.room(stream)
         if self._finished:
             raise RpcError(Code.CANCELLED, "the call has ended")
-        if not self._begun:
-            self._begun = True
-            connection.h2.send_response(stream, _GZIP_HEAD if self._gzip else _HEAD)
+        self._open()
         connection.send(stream, message, gzip=self._gzip)
         connection.schedule()
         while not self._finished and connection.full(stream):
@@ -254,11 +240,8 @@ class Call:
             return
         if self._finished:
             return
-        connection, stream = self._connection, self._stream
-        if not self._begun:
-            self._begun = True
-            connection.h2.send_response(stream, _GZIP_HEAD if self._gzip else _HEAD)
-        connection.send(stream, payload, gzip=self._gzip)
+        self._open()
+        self._connection.send(self._stream, payload, gzip=self._gzip)
         self._succeed()
 
     async def _answer(self, answering: Callable[[], Awaitable[None]]) -> None:
@@ -270,9 +253,7 @@ class Call:
             return
         if self._finished:
             return
-        if not self._begun:
-            self._begun = True
-            self._connection.h2.send_response(self._stream, _GZIP_HEAD if self._gzip else _HEAD)
+        self._open()
         self._succeed()
 
     def _converse(self, requests: Inbound) -> Callable[[], Awaitable[None]]:
@@ -316,6 +297,12 @@ class Call:
             raise error
 
     # ---------------------------------------------------------------- the answer
+
+    def _open(self) -> None:
+        """Its first header block, unless that is out."""
+        if not self._begun:
+            self._begun = True
+            self._connection.h2.send_response(self._stream, _GZIP_HEAD if self._gzip else _HEAD)
 
     def _succeed(self) -> None:
         if not self._trailers:
