@@ -102,12 +102,13 @@ async def calling(port: int) -> Peer:
 
 
 @asynccontextmanager
-async def answering(on_event: Callable[[Peer, Any], None]) -> AsyncIterator[tuple[str, list[Peer]]]:
-    """A server that does this on each event: its address, and its connections so far."""
+async def answering(on_event: Callable[[Peer, Any], None], *first: type[Peer]) -> AsyncIterator[tuple[str, list[Peer]]]:
+    """A server that does this on each event: its address, and its connections so far, the first of which are of these kinds."""
     peers: list[Peer] = []
 
     def accept() -> Peer:
-        peers.append(peer := Peer(ngh2.Role.SERVER, on_event))
+        kind = first[len(peers)] if len(peers) < len(first) else Peer
+        peers.append(peer := kind(ngh2.Role.SERVER, on_event))
         return peer
 
     server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)

@@ -14,7 +14,8 @@ import time
 from random import Random
 from typing import Any
 
-from tests.wire.test_fast_fuzz import call_one, serve_one, turns
+from tests.kit.scripted import turns
+from tests.wire.test_fast_fuzz import call_one, serve_one
 
 FIELDS = (
     *((b"grpc-status", b"0"), (b"grpc-status", b"x"), (b"grpc-message", b"%"), (b"grpc-timeout", b"1m"), (b"k-bin", b"!")),

@@ -10,15 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ngh2
 import pytest
 
-from fanmesh.transport.fast.channel import FastChannel
-from fanmesh.transport.fast.client_connection import ClientConnection
 from fanmesh.transport.fast.client_streams import FastDuplex
-from fanmesh.transport.fast.link import Link, State
 from fanmesh.transport.port import ChannelOptions
-from tests.wire.test_fast_fuzz import Scripted, Wire, turns
+from tests.kit.scripted import connected, turns
 
 GOAWAY = b"\0\0\x08\x07\0" + bytes(4)
 """The head of a frame that says so, and nothing more."""
@@ -27,14 +23,8 @@ GOAWAY = b"\0\0\x08\x07\0" + bytes(4)
 async def converse(where: str) -> None:
     """The engine makes one event, in what it sends or in what it receives, and the collector runs just then."""
     gc.disable()
-    wire, channel, seen = Wire(), FastChannel("test:1", ChannelOptions()), []
-    link = channel._links
-    assert isinstance(link, Link)
-    connection = ClientConnection(link)
-    connection.connection_made(wire)
-    peer = Scripted(ngh2.Role.SERVER, wire, connection.data_received)
-    peer.exchange()
-    link.connection, link.state = connection, State.READY
+    seen: list[tuple[int, bool]] = []
+    channel, link, connection, wire, peer = connected(ChannelOptions())
     first, last = (FastDuplex(channel, "/t.T/chat", None, None, ()) for _ in range(2))
     for call in (first, last):
         connection.open(call)

@@ -16,16 +16,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fanmesh.transport.fast.channel import FastChannel
 from fanmesh.transport.fast.client_call import UnaryCall
-from fanmesh.transport.fast.client_connection import ClientConnection
 from fanmesh.transport.fast.client_streams import FastDuplex
-from fanmesh.transport.fast.link import Link, State
 from fanmesh.transport.fast.server import _Running, _table
 from fanmesh.transport.fast.server_connection import ServerConnection
 from fanmesh.transport.port import ChannelOptions, RpcError
-from tests.kit.h2_peer import GENEROUS, HEAD, message, request
+from tests.kit.h2_peer import message
 from tests.kit.peers import Worker
+from tests.kit.scripted import Scripted, Wire, connected, turns
 
 FRAME = st.builds(
     lambda kind, flags, stream, body: len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body,
@@ -69,84 +67,6 @@ ACTS = st.lists(
 """What a peer does; the last of each is a choice of the act: which stream, or whether it ends."""
 
 
-class Wire(asyncio.Transport):
-    """One end of a socket that is none: what is written is kept."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 1)})
-        self.out = bytearray()
-        self.shut = False
-
-    def write(self, data: Any) -> None:
-        """Keep it."""
-        self.out += data
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """No limits."""
-
-    def close(self) -> None:
-        """Shut."""
-        self.shut = True
-
-    abort = close
-
-
-async def turns(count: int = 8) -> None:
-    """Let the loop do what it has to do."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-class Scripted:
-    """The peer's engine, which does what an act says, as far as it is possible."""
-
-    def __init__(self, role: ngh2.Role, wire: Wire, into: Callable[[bytes], None]) -> None:
-        self.h2 = ngh2.Connection(role, GENEROUS)
-        self.h2.initiate_connection()
-        self.streams: list[int] = []
-        self._wire = wire
-        self._into = into
-
-    def exchange(self) -> None:
-        """Bytes both ways, until nobody has any."""
-        for _ in range(20):
-            heard, self._wire.out = bytes(self._wire.out), bytearray()
-            try:
-                if heard:
-                    self.h2.receive_data(heard)
-                said = self.h2.data_to_send()
-            except ngh2.NGH2Error:
-                return
-            self.streams += [event.stream_id for event in self.h2.events() if isinstance(event, ngh2.RequestReceived)]
-            if not said and not heard:
-                return
-            if said:
-                self._into(said)
-
-    def act(self, what: str, how: Any, choice: bool) -> None:  # noqa: FBT001
-        """Do it; what the engine refuses is not done."""
-        if what in ("frame", "noise"):
-            self._into(how)
-            return
-        stream = self.streams[-1 if choice else 0] if self.streams else 1
-        try:
-            match what:
-                case "headers" if self.h2.role is ngh2.Role.SERVER:
-                    self.h2.send_response(stream, [*HEAD, *how], end_stream=choice)
-                case "headers":
-                    self.streams.append(self.h2.send_request(request(b"/t.T/chat" if choice else b"/t.T/echo", *how)))
-                case "data":
-                    self.h2.send_data(stream, how, end_stream=choice)
-                case "trailers":
-                    self.h2.send_trailers(stream, how)
-                case "reset":
-                    self.h2.reset_stream(stream, how)
-                case "goaway":
-                    self.h2.send_goaway(how, last_stream_id=stream if choice else 0)
-        except (ngh2.NGH2Error, ValueError):
-            return
-
-
 async def serve_one(acts: list[tuple[str, Any, bool]]) -> None:
     """A conversation with our server."""
     wire, running, gone = Wire(), _Running(), []
@@ -173,15 +93,7 @@ async def serve_one(acts: list[tuple[str, Any, bool]]) -> None:
 
 async def call_one(acts: list[tuple[str, Any, bool]]) -> None:
     """A conversation with our client, which has a unary call and a bidirectional one running."""
-    wire = Wire()
-    channel = FastChannel("test:1", ChannelOptions(receive_limit=1000))
-    link = channel._links
-    assert isinstance(link, Link)
-    connection = ClientConnection(link)
-    connection.connection_made(wire)
-    peer = Scripted(ngh2.Role.SERVER, wire, connection.data_received)
-    peer.exchange()
-    link.connection, link.state = connection, State.READY
+    channel, link, connection, _, peer = connected(ChannelOptions(receive_limit=1000))
     unary = UnaryCall(channel, "/t.T/echo", b"x", None, ())
     duplex = FastDuplex(channel, "/t.T/chat", None, None, ())
     connection.open(unary)
@@ -246,7 +158,7 @@ def test_a_client_survives_any_server(acts: list[tuple[str, Any, bool]]) -> None
     converse(call_one, acts)
 
 
-@settings(quick, max_examples=2000)
+@settings(quick, max_examples=2000, deadline=None)  # in a process that pytest's profiles do not reach
 @given(ACTS, st.booleans())
 def thousands(acts: list[tuple[str, Any, bool]], serving: bool) -> None:  # noqa: FBT001
     """The same, more of it."""

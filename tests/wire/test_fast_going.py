@@ -1,8 +1,6 @@
 """Servers that go away while a client of the fast transport is still on its way to them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import ngh2
@@ -11,7 +9,7 @@ import pytest
 from fanmesh.model.fault import Code
 from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.port import ChannelOptions
-from tests.kit.h2_peer import HEAD, Peer, message
+from tests.kit.h2_peer import HEAD, Peer, answering, message
 from tests.kit.peers import failing
 
 pytestmark = pytest.mark.asyncio
@@ -38,27 +36,9 @@ class Leaving(Peer):
         self.flush()
 
 
-@asynccontextmanager
-async def at_first(kind: type[Peer], times: int) -> AsyncIterator[tuple[str, list[Peer]]]:
-    """A server whose first connections are of that kind, and whose others answer: its address, and its connections so far."""
-    peers: list[Peer] = []
-
-    def accept() -> Peer:
-        peers.append(peer := (kind if len(peers) < times else Peer)(ngh2.Role.SERVER, answer))
-        return peer
-
-    server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
-    try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", peers
-    finally:
-        server.close()
-        for peer in peers:
-            peer.transport.abort()
-
-
 async def test_a_server_that_goes_away_while_it_greets_was_not_connected_to() -> None:
     """Calls that waited for it fail as never sent, one after the other, and others behind them find the next server."""
-    async with at_first(Leaving, 2) as (address, peers):
+    async with answering(answer, Leaving, Leaving) as (address, peers):
         channel = FAST.connect(address, ChannelOptions(reconnect_initial=0.01, reconnect_max=0.02))
         waiting = [channel.unary("/t.T/x", b"?", timeout=5) for _ in range(3)]
         errors = [await failing(lambda call=call: call) for call in waiting]
@@ -73,7 +53,7 @@ async def test_a_server_that_goes_away_while_it_greets_was_not_connected_to() ->
 
 async def test_a_connection_that_is_found_to_be_over_when_a_call_begins_is_not_tried_again() -> None:
     """The call goes to another one, once: it does not ask the same connection for ever."""
-    async with at_first(Peer, 9) as (address, peers):
+    async with answering(answer) as (address, peers):
         channel = FAST.connect(address)
         assert await channel.wait_ready(5)
         link: Any = channel._links
