@@ -1,23 +1,17 @@
-"""The fast transport and grpc-go: its own interop client and server, case by case, and ours for what they leave out."""
+"""The fast transport and grpc-go: its own interop client and server, case by case. Ours is in test_interop_programs.py."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.interop.cases import COMPRESSED, OFFICIAL, PUBLISHED, outcomes
+from tests.interop.cases import OFFICIAL, PUBLISHED, outcomes
 from tests.interop.peers import (
     BUILT,
     BUSY,
     fast_server,
     foreign_server,
-    hears_of_a_cancellation,
     needs,
-    reads_what_we_compress,
-    shows_its_certificate,
     stays,
-    takes_what_we_compress,
-    told,
-    wants_our_certificate,
 )
 from tests.kit.certificates import Authority
 from tests.kit.examples import NO_PROXY
@@ -25,8 +19,6 @@ from tests.kit.peers import soon
 from tests.kit.programs import program
 
 pytestmark = pytest.mark.asyncio
-
-MORE = {"fanmesh_deadline", "fanmesh_large", "fanmesh_gzip", "fanmesh_rich_status"}
 
 
 @pytest.fixture(autouse=True)
@@ -69,33 +61,3 @@ async def test_we_call_its_interop_server() -> None:
     async with foreign_server(BUILT / "server", "-port=0", GRPC_GO_LOG_SEVERITY_LEVEL="info") as (_, channel):
         await stays(channel)
         assert await outcomes(channel, PUBLISHED) == dict.fromkeys(PUBLISHED, "ok")
-
-
-async def test_the_rest_both_ways() -> None:
-    """Deadlines, megabytes, gzip and rich statuses."""
-    async with fast_server() as (_, address):
-        assert await told(BUILT / "more", "client", address) == dict.fromkeys(MORE, "ok")
-    async with foreign_server(BUILT / "more", "server") as (server, channel):
-        await hears_of_a_cancellation(server, channel)
-        assert await outcomes(channel, COMPRESSED) == dict.fromkeys(COMPRESSED, "ok")
-
-
-async def test_the_rest_both_ways_encrypted(authority: Authority) -> None:
-    """The same over TLS."""
-    async with fast_server(authority) as (_, address):
-        assert await told(BUILT / "more", "client", address, authority.file) == dict.fromkeys(MORE, "ok")
-    files = authority.files()
-    async with foreign_server(BUILT / "more", "server", *files, authority=authority) as (_, channel):
-        assert await outcomes(channel, COMPRESSED) == dict.fromkeys(COMPRESSED, "ok")
-
-
-async def test_compression_both_ways() -> None:
-    """It reads the answers that we compress, and takes the requests; not many bytes travel."""
-    await reads_what_we_compress(BUILT / "more", "client", cases=sorted(MORE))
-    await takes_what_we_compress(BUILT / "more", "server")
-
-
-async def test_certificates_of_callers_both_ways(authority: Authority) -> None:
-    """Who has one is served, and who has none is told so. By our program: gRPC's own have no flag for it."""
-    await shows_its_certificate(authority, BUILT / "more", "client", cases=sorted(MORE))
-    await wants_our_certificate(authority, BUILT / "more", "server")
