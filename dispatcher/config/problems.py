@@ -63,9 +63,10 @@ def dotted(path: Path) -> str:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'timeout'?)`, or nothing when no known name is close."""
-    found = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f" (did you mean {found[0]!r}?)" if found else ""
+    """` (did you mean 'timeout'?)`, or nothing when no known name is close. Capitals make nothing distant."""
+    meant = {one.casefold(): one for one in sorted(known)}
+    found = get_close_matches(name.casefold(), meant, n=1, cutoff=0.6)
+    return f" (did you mean {meant[found[0]]!r}?)" if found else ""
 
 
 def listed(names: Iterable[str]) -> str:

@@ -165,6 +165,7 @@ def test_a_problem_without_a_text_has_no_line() -> None:
         ("    budget:", "    merges: first\n    budget:", "plans.enrich.merges: unknown key (did you mean 'merge'?)"),
         ("latency: 1s", "latncy: 1s", "plans.enrich.budget.latncy: unknown key (did you mean 'latency'?)"),
         ("until: all", "untl: all", "plans.enrich.complete.untl: unknown key (did you mean 'until'?)"),
+        ("latency: 1s", "LATENCY: 1s", "plans.enrich.budget.LATENCY: unknown key (did you mean 'latency'?)"),
         ("until: all", "grace: {maxi: 1}", "plans.enrich.complete.grace.maxi: unknown key (did you mean 'max'?)"),
         (
             "    complete:",
