@@ -118,3 +118,20 @@ async def answering(on_event: Callable[[Peer, Any], None], *first: type[Peer]) -
         server.close()
         for peer in peers:
             peer.transport.abort()
+
+
+def on_request(act: Callable[[Peer, int], None]) -> Callable[[Peer, Any], None]:
+    """Do this when the request of a call is whole."""
+
+    def react(peer: Peer, event: Any) -> None:
+        if isinstance(event, ngh2.DataReceived) and event.end_stream:
+            act(peer, event.stream_id)
+
+    return react
+
+
+def answer(peer: Peer, stream: int, payload: bytes = b"ok", *more: tuple[bytes, bytes]) -> None:
+    """A good unary answer."""
+    peer.h2.send_response(stream, [*HEAD, *more])
+    peer.h2.send_data(stream, message(payload))
+    peer.h2.send_trailers(stream, [(b"grpc-status", b"0")])

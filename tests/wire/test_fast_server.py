@@ -1,8 +1,7 @@
-"""The fast transport as a server, for callers that do what no gRPC client does on demand, or that mean harm."""
+"""The fast transport as a server, for callers that do what no gRPC client does on demand."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,175 +9,15 @@ import ngh2
 import pytest
 
 from fanmesh.model.fault import Code
-from fanmesh.transport.fast import FastTransport, server_connection
-from fanmesh.transport.port import ChannelOptions, Routes, RpcError, ServerCall, ServerOptions, StatusError
+from fanmesh.transport.fast import FastTransport
+from fanmesh.transport.port import Routes, ServerCall, ServerOptions, StatusError
+from tests.kit.fast_served import ask, serving, status_of
 from tests.kit.h2_peer import Peer, calling, message, request
 from tests.kit.peers import Worker, failing, soon
 
 pytestmark = pytest.mark.asyncio
 
 FAST = FastTransport()
-
-
-@asynccontextmanager
-async def serving(routes: Routes | None = None, options: ServerOptions | None = None) -> AsyncIterator[tuple[Any, Worker]]:
-    """A server with these routes, or a Worker's."""
-    worker = Worker()
-    server = FAST.server("127.0.0.1:0", routes or worker.routes(), options=options or ServerOptions())
-    await server.start()
-    try:
-        yield server, worker
-    finally:
-        await server.stop()
-        assert server._running.count == 0
-
-
-def ask(peer: Peer, path: bytes = b"/t.T/echo", payload: bytes = b"?", *more: tuple[bytes, bytes]) -> int:
-    """Begin a unary call."""
-    stream = peer.h2.send_request(request(path, *more))
-    peer.h2.send_data(stream, message(payload), end_stream=True)
-    peer.flush()
-    return stream
-
-
-async def status_of(peer: Peer, count: int = 1) -> dict[bytes, bytes]:
-    """The trailers of the answer that ends as the `count`th, alone or behind messages."""
-    await peer.wait(ngh2.StreamClosed, count)
-    ends: list[Any] = [e for e in peer.events if isinstance(e, ngh2.TrailersReceived | ngh2.ResponseReceived)]
-    return dict(next(e.headers for e in reversed(ends) if any(name == b"grpc-status" for name, _ in e.headers)))
-
-
-async def test_streams_that_are_reset_before_they_are_answered_end_the_connection() -> None:
-    """Rapid reset: GOAWAY ENHANCE_YOUR_CALM once the bucket is empty, and all handlers are cancelled."""
-    async with serving() as (server, _):
-        peer = await calling(server.port)
-
-        async def attack() -> None:
-            for done in range(1, 100):
-                streams = [ask(peer, b"/t.T/hang") for _ in range(100)]
-                for stream in streams:
-                    peer.h2.reset_stream(stream, 8)
-                peer.h2.ping()
-                peer.flush()
-                await peer.wait(ngh2.PingAcknowledged, done)
-
-        with pytest.raises(ConnectionError):
-            await attack()
-        await peer.gone()
-        assert peer.of(ngh2.GoAwayReceived)[-1].error_code == ngh2.ErrorCode.ENHANCE_YOUR_CALM
-        assert not server._connections
-        other = await calling(server.port)
-        ask(other)
-        assert (await status_of(other))[b"grpc-status"] == b"0"
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [[(b"x-%d" % n, b"v" * 1000) for n in range(100)], [(b"x-%d" % n, b"") for n in range(1000)]],
-    ids=["large", "many"],
-)
-async def test_a_header_bomb_ends_the_connection_before_it_is_unpacked(fields: list[tuple[bytes, bytes]]) -> None:
-    """Too large a list, or too many fields: ENHANCE_YOUR_CALM. Others are served on."""
-    async with serving() as (server, _):
-        peer = await calling(server.port)
-        peer.h2.send_request(request(b"/t.T/echo", *fields), end_stream=True)
-        peer.flush()
-        await peer.gone()
-        assert peer.of(ngh2.GoAwayReceived)[-1].error_code == ngh2.ErrorCode.ENHANCE_YOUR_CALM
-        other = await calling(server.port)
-        ask(other)
-        assert (await status_of(other))[b"grpc-status"] == b"0"
-
-
-async def test_endless_continuations_end_the_connection() -> None:
-    """A header block that never ends is not collected."""
-    async with serving() as (server, _):
-        peer = await calling(server.port)
-        peer.transport.write(b"\0\0\1\1\0\0\0\0\1\x82")  # HEADERS without END_HEADERS
-        for _ in range(100):
-            peer.transport.write(b"\0\0\1\x09\0\0\0\0\1\x82")  # CONTINUATION
-        await peer.gone()
-
-
-@pytest.mark.parametrize(
-    "junk",
-    [
-        b"\xff" * 64,
-        b"GET / HTTP/1.1\r\n\r\n" * 4,
-        b"\0\0\5\0\0\0\0\0\0hello",
-        b"\xff\xff\xff\0\0\0\0\0\1",
-        b"\0\0\0\x03\0\0\0\0\1",
-    ],
-    ids=["noise", "http/1", "data on stream 0", "too long", "empty reset"],
-)
-async def test_malformed_frames_end_the_connection_and_nothing_else(junk: bytes) -> None:
-    """The call that runs on it is cancelled; the server goes on."""
-    async with serving() as (server, worker):
-        peer = await calling(server.port)
-        ask(peer, b"/t.T/hang")
-        await soon(worker.arrived)
-        peer.transport.write(junk)
-        await peer.gone()
-        await soon(worker.cancelled)
-        other = await calling(server.port)
-        ask(other)
-        assert (await status_of(other))[b"grpc-status"] == b"0"
-
-
-async def test_a_flood_of_pings_ends_the_connection() -> None:
-    """Unless data comes between them, as when a client measures its bandwidth."""
-    async with serving() as (server, _):
-        peer = await calling(server.port)
-
-        async def flood() -> None:
-            for n in range(1, 50):
-                for _ in range(100):
-                    peer.h2.ping()
-                peer.flush()
-                await peer.wait(ngh2.PingAcknowledged, 100 * n)
-
-        with pytest.raises(ConnectionError):
-            await flood()
-        await peer.gone()
-        assert peer.of(ngh2.GoAwayReceived)[-1].error_code == ngh2.ErrorCode.ENHANCE_YOUR_CALM
-
-
-async def test_a_peer_that_never_says_hello_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection costs memory: silence from the start ends it."""
-    monkeypatch.setattr("fanmesh.transport.fast.connection.GREETING", 0.02)
-    async with serving() as (server, _):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        await asyncio.wait_for(reader.read(), 5)  # up to its end
-        assert not server._connections
-        writer.close()
-
-
-async def test_a_peer_that_has_fallen_silent_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A half-open connection: nobody answers the ping."""
-    monkeypatch.setattr(server_connection, "IDLE_PING", 0.02)
-    monkeypatch.setattr(server_connection, "IDLE_ANSWER", 0.02)
-    async with serving() as (server, worker):
-        peer = await calling(server.port)
-        ask(peer, b"/t.T/hang")
-        await soon(worker.arrived)
-        await peer.wait(ngh2.PingReceived, 2)
-        assert server._connections
-        peer.deaf = True
-        await soon(worker.cancelled)
-        assert not server._connections
-
-
-async def test_an_answer_that_nobody_takes_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A caller that asks for much and opens no window holds memory for a while and no longer."""
-    monkeypatch.setattr(server_connection, "LINGER", 0.05)
-    async with serving() as (server, worker):
-        peer = await calling(server.port)
-        peer.h2.update_settings({4: 10})
-        peer.flush()
-        await peer.wait(ngh2.SettingsAcknowledged, 2)
-        ask(peer, b"/t.T/echo", b"x" * 100_000)
-        assert (await peer.wait(ngh2.StreamReset)).error_code == ngh2.ErrorCode.CANCEL
-        await soon(worker.done)
 
 
 async def test_what_is_no_grpc_call_is_answered_in_http() -> None:
@@ -436,72 +275,3 @@ async def test_several_servers_share_a_port() -> None:
     for server in (first, second):
         await server.start()
         await server.stop()
-
-
-async def test_calls_go_to_all_addresses_of_a_name_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`spread`: each address gets as much as the others; a lost one gets nothing, and one that joins is found."""
-    addresses = ["127.0.0.1", "127.0.0.2"]
-
-    async def resolve(_: str, port: int, **__: Any) -> list[Any]:
-        return [(0, 0, 0, "", (address, port)) for address in addresses]
-
-    real = asyncio.get_running_loop().getaddrinfo
-
-    async def getaddrinfo(host: str, port: int, **more: Any) -> Any:
-        return await (resolve(host, port) if host == "many.test" else real(host, port, **more))
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-
-    def named(name: str) -> Routes:
-        async def who(_: bytes, __: ServerCall) -> bytes:
-            return name.encode()
-
-        return Routes(unary={"/t.T/who": who})
-
-    first = FAST.server("127.0.0.1:0", named("1"))
-    second, third = (FAST.server(f"127.0.0.{n}:{first.port}", named(str(n))) for n in (2, 3))
-    for server in (first, second, third):
-        await server.start()
-    channel = FAST.connect(f"dns:///many.test:{first.port}", ChannelOptions(spread=True, reconnect_max=0.05))
-    assert channel.ready()
-    assert await channel.wait_ready(5)
-
-    async def until(*names: str) -> None:
-        """Until these answer, and in turn."""
-        async with asyncio.timeout(5):
-            while True:
-                found = [await outcome(channel) for _ in range(2 * len(names))]
-                if sorted(map(str, found)) == sorted(2 * names):
-                    return
-
-    await until("1", "2")
-    addresses[:] = ["127.0.0.1", "127.0.0.3"]
-    await second.stop()
-    await until("1", "3")
-    await third.stop()
-    await until("1")
-    await first.stop()
-    async with asyncio.timeout(5):
-        while not (await outcome(channel)).startswith("UNAVAILABLE: cannot connect"):
-            pass
-    assert not channel.ready()
-    error = await failing(lambda: channel.unary("/t.T/who", b"", timeout=5))
-    assert (error.code, error.sent) == (Code.UNAVAILABLE, False)
-    await channel.close()
-
-
-async def outcome(channel: Any) -> str:
-    """Who answers a call, or how it fails."""
-    try:
-        return str((await channel.unary("/t.T/who", b"", timeout=5)).payload.decode())
-    except RpcError as error:
-        return str(error)
-
-
-async def test_a_name_that_means_nothing_is_unavailable() -> None:
-    """Spread or not: never sent."""
-    for spread in (False, True):
-        channel = FAST.connect("dns:///nobody.invalid:1", ChannelOptions(spread=spread))
-        error = await failing(lambda: channel.unary("/t.T/x", b"", timeout=10))  # noqa: B023
-        assert (error.code, error.sent) == (Code.UNAVAILABLE, False)
-        await channel.close()
