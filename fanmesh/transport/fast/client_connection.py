@@ -269,7 +269,7 @@ class ClientConnection(Connection):
             wait = min(every, timeout)
         self._timer = self.loop.call_later(min(wait, every) if wait > 0 else every, self.keep_alive, every, timeout)
 
-    def check(self) -> None:
+    def ensure_open(self) -> None:
         """ConnectionError if it takes no calls: the peer may say goodbye together with its greeting."""
         if self._draining or self.closed:
             raise ConnectionError(self.failure)

@@ -127,7 +127,7 @@ class Link:
                 else:
                     await loop.create_connection(lambda: connection, target.host, target.port, ssl=target.tls)
                 await greeted
-            connection.check()
+            connection.ensure_open()
         except BaseException:
             self._making = self._greeted = None
             connection.end("the attempt to connect was given up")
