@@ -15,7 +15,7 @@ from pathlib import Path
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATOR = "1.78.2"  # of grpcio-tools: the lowest supported grpcio, see docs/decisions/0001
+GENERATOR = "1.76.0"  # of grpcio-tools: the lowest supported grpcio, see docs/decisions/0001
 STRANGERS = ("sample_workers/thesaurus/thesaurus.proto",)  # of services that have nothing to do with Fanmesh
 
 

@@ -5,7 +5,7 @@ import warnings
 
 from fanmesh.v1 import dispatcher_pb2 as fanmesh_dot_v1_dot_dispatcher__pb2
 
-GRPC_GENERATED_VERSION = '1.78.2'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 

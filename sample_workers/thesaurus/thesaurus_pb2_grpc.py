@@ -5,7 +5,7 @@ import warnings
 
 from sample_workers.thesaurus import thesaurus_pb2 as sample__workers_dot_thesaurus_dot_thesaurus__pb2
 
-GRPC_GENERATED_VERSION = '1.78.2'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
