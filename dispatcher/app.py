@@ -89,7 +89,7 @@ class Dispatcher:
             lambda: self.config.server.overload,
             Signals(self._clock.now, lambda: self._lag.recent, lambda: self._memory.used, random_uniform),
         )
-        self.replays = Replays(lambda: self.config.server.idempotency, self._clock.now, self.reaper)
+        self.replays = Replays(lambda: self.config.server.idempotency, self._clock, self.reaper)
         self._remote: RemoteAggregator | None = None
         self._server: Server | None = None
         self._served = False

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from dispatcher.flow.dispatch import dispatch
+from dispatcher.flow.dispatch import Underway, dispatch
 from dispatcher.flow.ports import Engine
 from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Catalogue
@@ -92,7 +92,7 @@ async def answer(serving: Serving, asked: Asked) -> Finished:
     """Run it, or wait for its twin, or say again what its twin was told."""
     if not asked.key:
         return await _story(serving, asked, None)
-    match serving.replays.claim(asked.key, asked.body(), lambda: _story(serving, asked, None)):
+    match serving.replays.claim(asked.key, asked.body(), lambda underway: _story(serving, asked, None, underway)):
         case Ticket() as ticket:
             with ticket:
                 return await ended(ticket, asked.request, serving.engine.clock.now())
@@ -118,7 +118,7 @@ async def watch(serving: Serving, asked: Asked, view: View, passage: Passage) ->
                 running.cancel()
                 serving.engine.reaper.adopt([running])
         return
-    match serving.replays.claim(asked.key, asked.body(), lambda: _story(serving, asked, view)):
+    match serving.replays.claim(asked.key, asked.body(), lambda underway: _story(serving, asked, view, underway)):
         case Ticket(joined=False) as ticket:
             ticket.task.add_done_callback(lambda _: passage.out())
             with ticket:
@@ -140,10 +140,10 @@ def result_kind(message: dispatcher_pb2.DispatchRequest | None) -> Kind:
     return Kind(message.reply_kind) if message.reply_kind in KINDS else kind_of(message.input)
 
 
-async def _story(serving: Serving, asked: Asked, view: View | None) -> Finished:
+async def _story(serving: Serving, asked: Asked, view: View | None, underway: Underway | None = None) -> Finished:
     engine = serving.engine if view is None else view.engine(serving.engine)
     with asked.era:
-        reply = await dispatch(engine, asked.catalogue, asked.request, view)
+        reply = await dispatch(engine, asked.catalogue, asked.request, view, underway)
     return finish(reply, result_kind(asked.message), serving.limits.reply)
 
 
