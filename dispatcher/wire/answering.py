@@ -79,12 +79,15 @@ def accept(
     shed: Refusal | None,
     emit: EmitMode = EmitMode.FINAL,
     min_interval: int = 0,
+    *,
+    method: str,
 ) -> Asked:
     """A message that may run. Raises Unacceptable if it is wrong, or if the door has said no: then nothing of it is read."""
     if shed is not None:
         raise TurnedAway(shed)
     catalogue, trace = serving.catalogue(), serving.trace(metadata)
     request = request_of(message, metadata, call.time_remaining(), trace, catalogue, arrived, emit, min_interval)
+    request.method = method
     return Asked(message, request, catalogue, serving.era())
 
 

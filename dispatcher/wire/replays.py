@@ -2,8 +2,8 @@
 
 The run is a task of its own and not the first caller's coroutine: whoever began it may hang up while others wait for it. When
 the last one has gone it is cancelled, as any request is whose caller has gone, and the key is free again; unless it has sent a
-write. Then it goes on to its end within its own time, and its reply is kept: whoever has lost the connection and asks again with
-the key wants to know how it ended, and must not have it done twice (decision 0028).
+write. Then it goes on to its end within its own time, and its reply is kept: whoever has lost the connection and asks again
+with the key wants to know how it ended, and must not have it done twice (decision 0028).
 """
 
 from __future__ import annotations
