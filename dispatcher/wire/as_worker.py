@@ -93,9 +93,7 @@ class AsWorker:
         _account(last, finished)
         yield _replacing(last)
 
-    def _accept(
-        self, work: Work, call: ServerCall, arrived: int, shed: Refusal | None, emit: EmitMode, method: str
-    ) -> Asked:
+    def _accept(self, work: Work, call: ServerCall, arrived: int, shed: Refusal | None, emit: EmitMode, method: str) -> Asked:
         if work.HasField("allowance"):
             raise Unacceptable("allowance", "is not supported by this version")
         message = _message(work, call, self._serving.catalogue())
