@@ -16,6 +16,8 @@ from dispatcher.flow.ports import AggregationSession, Deliver
 from dispatcher.flow.reaper import TaskReaper
 from dispatcher.layers.queue import reloaded
 from dispatcher.policies.books import Books
+from dispatcher.policies.breaker import State, Transition
+from dispatcher.policies.failover import Why
 from dispatcher.settings import Settings
 from dispatcher.wire.aggregator_remote import RemoteAggregator
 from dispatcher.wire.answering import Serving
@@ -89,7 +91,7 @@ class Dispatcher:
             lambda: self.config.server.overload,
             Signals(self._clock.now, lambda: self._lag.recent, lambda: self._memory.used, random_uniform),
         )
-        self.replays = Replays(lambda: self.config.server.idempotency, self._clock.now, self.reaper)
+        self.replays = Replays(lambda: self.config.server.idempotency, self._clock, self.reaper)
         self._remote: RemoteAggregator | None = None
         self._server: Server | None = None
         self._served = False
@@ -213,7 +215,18 @@ class Dispatcher:
             self._transports.default,
             target,
             self._clock,
-            lambda why: self._log.warning("merged here instead of in the aggregator", why=why),
+            self._merged_here,
+            self._aggregator_changed,
             acks=self.settings.ack_limit,
         )
         return self._remote.open
+
+    def _merged_here(self, why: str) -> None:
+        if why != Why.BREAKER_OPEN.value:  # that it is left alone was said once
+            self._log.warning("merged here instead of in the aggregator", why=why)
+
+    def _aggregator_changed(self, change: Transition) -> None:
+        if change.after is State.CLOSED:
+            self._log.info("the aggregator is asked again")
+        elif change.after is State.OPEN:
+            self._log.warning("the aggregator is left alone for a while: requests are merged here", why=change.why.value)

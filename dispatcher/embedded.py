@@ -104,7 +104,7 @@ class Fanmesh:
         self._engine = assemble(
             clock=clock,
             endpoints=self._endpoints.by,
-            observer=combine(Spans(self._recorder, clock.now, method=""), Nudge(self._endpoints.nudge)),
+            observer=combine(Spans(self._recorder, clock.now), Nudge(self._endpoints.nudge)),
             reaper=self._reaper,
             books=self.books,
             stage=self._stage,

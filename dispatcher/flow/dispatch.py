@@ -16,10 +16,31 @@ from fanmesh.model.fault import Code
 from fanmesh.model.values import Malformed
 
 
-async def dispatch(engine: Engine, catalogue: Catalogue, request: Request, watch: Watch | None = None) -> Reply:
-    """Answer `request`. Cancelling this coroutine cancels everything it started.
+class Underway:
+    """A request while it runs, for whoever has to know whether it may still be given up."""
 
-    Never raises for what callers, workers or networks do: how it ended is in the reply.
+    __slots__ = ("run",)
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+
+    @property
+    def wrote(self) -> bool:
+        """Whether a write may have reached a worker."""
+        return self.run is not None and self.run.wrote
+
+    @property
+    def end(self) -> int:
+        """When it has ended at the latest, in the clock's ns."""
+        return 0 if self.run is None else self.run.request.arrived + self.run.deadlines.total
+
+
+async def dispatch(
+    engine: Engine, catalogue: Catalogue, request: Request, watch: Watch | None = None, underway: Underway | None = None
+) -> Reply:
+    """Answer `request`. Cancelling this coroutine cancels everything it started, but for writes that were sent.
+
+    Never raises for what callers, workers or networks do: how it ended is in the reply. `underway` is told of the run.
     """
     observer = engine.observer
     observer.request_started(request)
@@ -33,6 +54,8 @@ async def dispatch(engine: Engine, catalogue: Catalogue, request: Request, watch
         plan, name = chosen
         deadlines = divide(request.remaining, plan.latency, plan.merge_reserve, request.tightening.latency)
         run = Run(engine, plan, request, deadlines, watch)
+        if underway is not None:
+            underway.run = run
         verdict, result = await run.ending()
         report = report_of(run, name, catalogue.version, verdict, result, engine.clock.now())
         wrote = run.wrote

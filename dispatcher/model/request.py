@@ -57,6 +57,7 @@ class Request:
     `critical` False: it is shed first. `inherited`: what attempt of somebody else's this request is, FIRST if it is none; a
     hedge, retry or shadow is never hedged again. `shadow`: the answer is only compared. `idempotency_key` empty = none.
     `faults`: metadata by which the caller asks for injected faults. `metadata`: what else it said that some worker is told.
+    `method` is the one that was called (`package.Service/Method`); empty: the caller is a program with the engine in it.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Request:
     idempotency_key: str = ""
     faults: tuple[tuple[str, str], ...] = ()
     metadata: tuple[tuple[str, str | bytes], ...] = ()
+    method: str = ""
 
 
 class Refusal(NamedTuple):

@@ -17,7 +17,9 @@ from collections import deque
 from enum import Enum, unique
 from typing import Final, NamedTuple, TypeAlias
 
-from fanmesh.model.times import MS
+from dispatcher.model.policy import BreakerRule
+from dispatcher.policies.breaker import Judgement
+from fanmesh.model.times import MS, SECOND
 
 LEAST: Final = 100 * MS
 MOST: Final = 250 * MS
@@ -38,6 +40,19 @@ class Why(Enum):
     SILENT = "silent"  # an event was not taken, or not acknowledged, in time
     NO_RESULT = "no_result"  # stop, or the verdict, was not followed by a result in time
     LOG_FULL = "log_full"  # one more event, and it could not be replayed
+    BREAKER_OPEN = "breaker_open"  # it was not asked, because it had failed too often
+
+
+RULE: Final = BreakerRule(consecutive=5, rate_over=None, open_initial=SECOND, open_max=30 * SECOND)
+"""An aggregator that is slow, or cut off without a word, costs each request the time in which that is noticed. So after five in
+a row it is left alone. Not by rate: what fails now and then costs only those requests, and not much of their time."""
+
+
+def judge(why: Why | None) -> Judgement:
+    """What the end of a remote merge says about the aggregator; None: its result is here."""
+    if why is None:
+        return Judgement.SUCCESS
+    return Judgement.NEUTRAL if why is Why.LOG_FULL else Judgement.FAILURE
 
 
 @unique

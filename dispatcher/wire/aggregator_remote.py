@@ -1,4 +1,4 @@
-"""The Aggregator service as the dispatcher sees it: one channel, and one session per request.
+"""The Aggregator service as the dispatcher sees it: one channel, one breaker, and one session per request.
 
 Who owns what is the point of this file. A stream may outlive its request by the time it takes to cancel it, so its task
 belongs here and not to the request: whoever closes the aggregator waits until every stream has ended.
@@ -10,19 +10,22 @@ import asyncio
 from collections.abc import Callable
 
 from dispatcher.flow.ports import Clock, Deliver
+from dispatcher.policies.breaker import Breaker, Judgement, Permit, Transition
+from dispatcher.policies.failover import RULE
 from dispatcher.wire.aggregator_session import RemoteSession
+from fanmesh.runtime.clock import uniform
 from fanmesh.transport.port import Transport
 
 
-def _unheard(_why: str) -> None:
+def _unheard(_: object) -> None:
     """Nobody counts."""
 
 
 class RemoteAggregator:
     """The aggregator at `target` (`host:port` or `unix:path`): one channel for all requests.
 
-    `on_fallback` is called with a `Why` value for each request that had to be merged here. `acks` False switches the limit on
-    acknowledgements off.
+    `on_fallback` is called with a `Why` value for each request that had to be merged here, `on_change` when the breaker has
+    changed. `acks` False switches the limit on acknowledgements off.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class RemoteAggregator:
         target: str,
         clock: Clock,
         on_fallback: Callable[[str], None] = _unheard,
+        on_change: Callable[[Transition], None] = _unheard,
         *,
         acks: bool = True,
     ) -> None:
@@ -38,11 +42,23 @@ class RemoteAggregator:
         self.clock = clock
         self.on_fallback = on_fallback
         self.acks = acks
+        self.breaker = Breaker()
+        self._on_change = on_change
         self._live: dict[asyncio.Task[None], RemoteSession] = {}
 
     def open(self, deliver: Deliver, end: int) -> RemoteSession:
         """A session for one request, to be answered by `end`. Sends nothing yet."""
         return RemoteSession(self, deliver, end)
+
+    def admit(self, end: int) -> Permit | None:
+        """The right to ask it about a request that ends at `end`; None: it is left alone for now."""
+        return self.breaker.acquire(self.clock.now(), end)
+
+    def settle(self, permit: Permit, judgement: Judgement) -> None:
+        """It has been asked, and that came of it."""
+        change = self.breaker.settle(permit, judgement, RULE, self.clock.now(), uniform())
+        if change is not None:
+            self._on_change(change)
 
     def run(self, session: RemoteSession) -> asyncio.Task[None]:
         """Own the conversation of `session` until it has ended."""

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from dispatcher.flow.ports import Clock, Deliver, Timer
-from dispatcher.policies.failover import Failover, FallBack, Phase, Wait, Why
+from dispatcher.policies.breaker import Judgement, Permit
+from dispatcher.policies.failover import Failover, FallBack, Phase, Wait, Why, judge
 from dispatcher.wire.aggregator_embedded import EmbeddedSession
 from dispatcher.wire.backlog import Backlog
 from fanmesh.eventlog import AGGREGATE, Ack, LogError, decode_answer, encode_event
@@ -30,6 +31,14 @@ class Owner(Protocol):
     clock: Clock
     on_fallback: Callable[[str], None]
     acks: bool
+
+    def admit(self, end: int) -> Permit | None:
+        """The right to ask the aggregator about a request that ends at `end`; None: it is left alone for now."""
+        ...
+
+    def settle(self, permit: Permit, judgement: Judgement) -> None:
+        """What came of it."""
+        ...
 
     def run(self, session: RemoteSession) -> asyncio.Task[None]:
         """Own the conversation of `session` until it has ended."""
@@ -49,6 +58,7 @@ class RemoteSession:
         "_left",
         "_local",
         "_owner",
+        "_permit",
         "_task",
         "_timer",
         "_timer_at",
@@ -65,6 +75,7 @@ class RemoteSession:
         self._finished = False
         self._left = False
         self._local: EmbeddedSession | None = None
+        self._permit: Permit | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
         self._timer_at = 0
@@ -113,6 +124,10 @@ class RemoteSession:
             if not self._owner.channel.ready():
                 self._fall_back(Why.UNREACHABLE)
                 return None
+            self._permit = self._owner.admit(self._end)
+            if self._permit is None:
+                self._fall_back(Why.BREAKER_OPEN)
+                return None
             self._task = self._owner.run(self)
             self._look()
         self._changed.set()
@@ -136,7 +151,7 @@ class RemoteSession:
 
     def abort(self) -> None:
         """End the stream now."""
-        self._conclude()
+        self._conclude(Judgement.NEUTRAL)
         self._deliver = _unwanted
         if self._task is not None:
             self._leave(self._task)
@@ -203,7 +218,7 @@ class RemoteSession:
                 self._look()
                 self._deliver(verdict)
             case Result() as result:
-                self._conclude()
+                self._conclude(judge(None))
                 deliver, self._deliver = self._deliver, _unwanted  # the owner is let go: it holds this session, too
                 deliver(result)
             case effect:
@@ -236,14 +251,17 @@ class RemoteSession:
             return
         log = [*self._backlog.replay(), *more]
         self._local = EmbeddedSession(self._deliver)
-        self._conclude()
+        self._conclude(judge(why))
         if self._task is not None:
             self._leave(self._task)
         self._owner.on_fallback(why.value)
         self._local.replay(log)
 
-    def _conclude(self) -> None:
+    def _conclude(self, judgement: Judgement) -> None:
         """The stream has done its duty: no timer, no log, nobody waits."""
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            self._owner.settle(permit, judgement)
         self._failover.over()
         self._disarm()
         self._backlog.forget()

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from dispatcher.flow.dispatch import dispatch
+from dispatcher.flow.dispatch import Underway, dispatch
 from dispatcher.flow.ports import Engine
 from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Catalogue
@@ -79,12 +79,15 @@ def accept(
     shed: Refusal | None,
     emit: EmitMode = EmitMode.FINAL,
     min_interval: int = 0,
+    *,
+    method: str,
 ) -> Asked:
     """A message that may run. Raises Unacceptable if it is wrong, or if the door has said no: then nothing of it is read."""
     if shed is not None:
         raise TurnedAway(shed)
     catalogue, trace = serving.catalogue(), serving.trace(metadata)
     request = request_of(message, metadata, call.time_remaining(), trace, catalogue, arrived, emit, min_interval)
+    request.method = method
     return Asked(message, request, catalogue, serving.era())
 
 
@@ -92,7 +95,7 @@ async def answer(serving: Serving, asked: Asked) -> Finished:
     """Run it, or wait for its twin, or say again what its twin was told."""
     if not asked.key:
         return await _story(serving, asked, None)
-    match serving.replays.claim(asked.key, asked.body(), lambda: _story(serving, asked, None)):
+    match serving.replays.claim(asked.key, asked.body(), lambda underway: _story(serving, asked, None, underway)):
         case Ticket() as ticket:
             with ticket:
                 return await ended(ticket, asked.request, serving.engine.clock.now())
@@ -118,7 +121,7 @@ async def watch(serving: Serving, asked: Asked, view: View, passage: Passage) ->
                 running.cancel()
                 serving.engine.reaper.adopt([running])
         return
-    match serving.replays.claim(asked.key, asked.body(), lambda: _story(serving, asked, view)):
+    match serving.replays.claim(asked.key, asked.body(), lambda underway: _story(serving, asked, view, underway)):
         case Ticket(joined=False) as ticket:
             ticket.task.add_done_callback(lambda _: passage.out())
             with ticket:
@@ -140,10 +143,10 @@ def result_kind(message: dispatcher_pb2.DispatchRequest | None) -> Kind:
     return Kind(message.reply_kind) if message.reply_kind in KINDS else kind_of(message.input)
 
 
-async def _story(serving: Serving, asked: Asked, view: View | None) -> Finished:
+async def _story(serving: Serving, asked: Asked, view: View | None, underway: Underway | None = None) -> Finished:
     engine = serving.engine if view is None else view.engine(serving.engine)
     with asked.era:
-        reply = await dispatch(engine, asked.catalogue, asked.request, view)
+        reply = await dispatch(engine, asked.catalogue, asked.request, view, underway)
     return finish(reply, result_kind(asked.message), serving.limits.reply)
 
 

@@ -28,6 +28,8 @@ from fanmesh.transport.port import Metadata, Routes, ServerCall
 from fanmesh.v1 import dispatcher_pb2, worker_pb2
 
 SERVICE: Final = "fanmesh.v1.WorkerService"
+PROCESS: Final = f"{SERVICE}/Process"
+STREAM: Final = f"{SERVICE}/ProcessStream"
 WORKER: Final = "fanmesh-worker"
 
 Work: TypeAlias = worker_pb2.ProcessRequest | worker_pb2.ProcessStreamRequest
@@ -42,14 +44,15 @@ class AsWorker:
 
     def routes(self) -> Routes:
         """What a server answers with this service."""
-        return Routes(unary={f"/{SERVICE}/Process": self.process}, stream={f"/{SERVICE}/ProcessStream": self.process_stream})
+        return Routes(unary={f"/{PROCESS}": self.process}, stream={f"/{STREAM}": self.process_stream})
 
     async def process(self, raw: bytes, call: ServerCall) -> bytes:
         """Answer once."""
         serving, arrived = self._serving, self._serving.engine.clock.now()
         with serving.door.passage(call) as passage:
             try:
-                asked = self._accept(_parsed(worker_pb2.ProcessRequest, raw), call, arrived, passage.shed)
+                work = _parsed(worker_pb2.ProcessRequest, raw)
+                asked = self._accept(work, call, arrived, passage.shed, EmitMode.FINAL, PROCESS)
             except Unacceptable as wrong:
                 finished = refused(wrong.refusal)
             else:
@@ -67,7 +70,8 @@ class AsWorker:
         emit = EmitMode.SNAPSHOT
         with serving.door.passage(call) as passage:
             try:
-                asked = self._accept(_parsed(worker_pb2.ProcessStreamRequest, raw), call, arrived, passage.shed, emit)
+                work = _parsed(worker_pb2.ProcessStreamRequest, raw)
+                asked = self._accept(work, call, arrived, passage.shed, emit, STREAM)
             except Unacceptable as wrong:
                 finished = refused(wrong.refusal)
             else:
@@ -89,13 +93,11 @@ class AsWorker:
         _account(last, finished)
         yield _replacing(last)
 
-    def _accept(
-        self, work: Work, call: ServerCall, arrived: int, shed: Refusal | None, emit: EmitMode = EmitMode.FINAL
-    ) -> Asked:
+    def _accept(self, work: Work, call: ServerCall, arrived: int, shed: Refusal | None, emit: EmitMode, method: str) -> Asked:
         if work.HasField("allowance"):
             raise Unacceptable("allowance", "is not supported by this version")
         message = _message(work, call, self._serving.catalogue())
-        return accept(self._serving, message, call, _metadata(work, call), arrived, shed, emit)
+        return accept(self._serving, message, call, _metadata(work, call), arrived, shed, emit, method=method)
 
 
 def both(one: Routes, other: Routes) -> Routes:

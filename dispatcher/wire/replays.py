@@ -1,8 +1,9 @@
 """Requests with an idempotency key: one run for all who ask for it, and its reply for those who ask again.
 
-The run is a task of its own and not the first caller's coroutine: whoever began it may hang up while others wait for it. It
-lives as long as anybody waits; when the last one has gone it is cancelled, as any request is whose caller has gone, and the key
-is free again.
+The run is a task of its own and not the first caller's coroutine: whoever began it may hang up while others wait for it. When
+the last one has gone it is cancelled, as any request is whose caller has gone, and the key is free again; unless it has sent a
+write. Then it goes on to its end within its own time, and its reply is kept: whoever has lost the connection and asks again
+with the key wants to know how it ended, and must not have it done twice (decision 0028).
 """
 
 from __future__ import annotations
@@ -12,28 +13,35 @@ from collections.abc import Callable, Coroutine
 from hashlib import blake2b
 from typing import Any, Final
 
-from dispatcher.flow.ports import Reaper
+from dispatcher.flow.dispatch import Underway
+from dispatcher.flow.ports import Clock, Reaper
 from dispatcher.model.policy import IdempotencyRule
 from dispatcher.policies.idempotency import Begin, Entry, Join, Keys, No, Replay
 from dispatcher.wire.outbound import Finished
+from fanmesh.model.times import SECOND
 from fanmesh.transport.port import Metadata
 from fanmesh.v1 import dispatcher_pb2
 
 ENTRY: Final = 512
 """Bytes that an entry takes beside its reply and its key."""
 
-Story = Callable[[], Coroutine[Any, Any, Finished]]
+SPARE: Final = SECOND
+"""A run that goes on without a caller ends by itself, within its own time; this much later it is cancelled all the same."""
+
+Story = Callable[[Underway], Coroutine[Any, Any, Finished]]
 
 
 class Shared:
-    """A run, and how many wait for it."""
+    """A run, and how many wait for it. `detached`: it has gone on without anybody."""
 
-    __slots__ = ("entry", "task", "waiting")
+    __slots__ = ("detached", "entry", "task", "underway", "waiting")
 
-    def __init__(self, entry: Entry[Shared | Finished], task: asyncio.Task[Finished]) -> None:
+    def __init__(self, entry: Entry[Shared | Finished], task: asyncio.Task[Finished], underway: Underway) -> None:
         self.entry = entry
         self.task = task
+        self.underway = underway
         self.waiting = 0
+        self.detached = False
 
 
 class Ticket:
@@ -61,11 +69,11 @@ class Ticket:
 
 
 class Replays:
-    """The keys of one process. `rule` gives the one in force, `now` is in ns."""
+    """The keys of one process. `rule` gives the one in force."""
 
-    def __init__(self, rule: Callable[[], IdempotencyRule], now: Callable[[], int], reaper: Reaper) -> None:
+    def __init__(self, rule: Callable[[], IdempotencyRule], clock: Clock, reaper: Reaper) -> None:
         self._rule = rule
-        self._now = now
+        self._clock = clock
         self._reaper = reaper
         self._keys: Keys[Shared | Finished] = Keys()
 
@@ -86,9 +94,10 @@ class Replays:
 
     def claim(self, key: str, body: bytes, story: Story) -> Ticket | Finished | No:
         """A share in the run of this key, which `story` begins if there is none; the reply it had; or why not."""
-        match self._keys.claim(self._rule(), key, body, self._now()):
+        match self._keys.claim(self._rule(), key, body, self._clock.now()):
             case Begin(entry):
-                shared = entry.held = Shared(entry, asyncio.ensure_future(self._own(entry, story)))
+                underway = Underway()
+                shared = entry.held = Shared(entry, asyncio.ensure_future(self._own(entry, story, underway)), underway)
                 return Ticket(self, shared, joined=False)
             case Join(Entry(held=Shared() as shared)):
                 return Ticket(self, shared, joined=True)
@@ -100,21 +109,26 @@ class Replays:
                 raise AssertionError(f"an entry that holds nothing: {other}")
 
     def abandon(self, shared: Shared) -> None:
-        """Nobody waits for it any more: cancel it, if it still runs."""
-        if not shared.task.done():
-            self._keys.ended(self._rule(), shared.entry, self._now(), keep=False)
+        """Nobody waits for it any more: if it still runs, cancel it, or let it go on if it has sent a write."""
+        if shared.task.done():
+            return
+        if not shared.underway.wrote:
+            self._keys.ended(self._rule(), shared.entry, self._clock.now(), keep=False)
             shared.task.cancel()
             self._reaper.adopt([shared.task])
+        elif not shared.detached:
+            shared.detached = True
+            self._reaper.detach(shared.task, self._clock, shared.underway.end + SPARE)
 
-    async def _own(self, entry: Entry[Shared | Finished], story: Story) -> Finished:
+    async def _own(self, entry: Entry[Shared | Finished], story: Story, underway: Underway) -> Finished:
         keep, size = False, 0
         try:
-            finished = await story()
+            finished = await story(underway)
             keep, size = finished.keep, size_of(entry.key, finished)
             entry.held = finished
             return finished
         finally:
-            self._keys.ended(self._rule(), entry, self._now(), keep=keep, size=size)
+            self._keys.ended(self._rule(), entry, self._clock.now(), keep=keep, size=size)
 
 
 def size_of(key: str, finished: Finished) -> int:

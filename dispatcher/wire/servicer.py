@@ -21,6 +21,8 @@ from fanmesh.transport.port import Routes, ServerCall
 from fanmesh.v1 import dispatcher_pb2
 
 SERVICE: Final = "fanmesh.v1.DispatcherService"
+DISPATCH: Final = f"{SERVICE}/Dispatch"
+STREAM: Final = f"{SERVICE}/DispatchStream"
 
 
 class DispatcherService:
@@ -32,8 +34,8 @@ class DispatcherService:
     def routes(self) -> Routes:
         """What a server answers with this service."""
         return Routes(
-            unary={f"/{SERVICE}/Dispatch": self.dispatch, f"/{SERVICE}/Explain": self.explain},
-            stream={f"/{SERVICE}/DispatchStream": self.dispatch_stream},
+            unary={f"/{DISPATCH}": self.dispatch, f"/{SERVICE}/Explain": self.explain},
+            stream={f"/{STREAM}": self.dispatch_stream},
         )
 
     async def dispatch(self, raw: bytes, call: ServerCall) -> bytes:
@@ -43,7 +45,7 @@ class DispatcherService:
         with serving.door.passage(call) as passage:
             try:
                 message = parse_dispatch(raw)
-                asked = accept(serving, message, call, call.metadata, arrived, passage.shed)
+                asked = accept(serving, message, call, call.metadata, arrived, passage.shed, method=DISPATCH)
             except Unacceptable as wrong:
                 finished = refused(wrong.refusal)
             else:
@@ -63,7 +65,8 @@ class DispatcherService:
                 message = outer.request
                 emit, pause = emit_of(outer), duration("min_interval", outer.min_interval)
                 view = View(emit, pause, serving.engine.clock)
-                asked = accept(serving, message, call, call.metadata, arrived, passage.shed, view.wants, pause)
+                shed = passage.shed
+                asked = accept(serving, message, call, call.metadata, arrived, shed, view.wants, pause, method=STREAM)
             except Unacceptable as wrong:
                 finished = refused(wrong.refusal)
             else:

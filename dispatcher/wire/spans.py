@@ -74,15 +74,11 @@ NOBODY: Final[Mapping[str, Mark]] = {}
 
 
 class Spans(Nobody):
-    """Records the spans of sampled requests. `now` is the engine's clock, in whose time attempts are stamped.
+    """Records the spans of sampled requests. `now` is the engine's clock, in whose time attempts are stamped."""
 
-    `method` is what callers call (`package.Service/Method`); empty for an engine without a server.
-    """
-
-    def __init__(self, recorder: Recorder, now: Now, method: str = "fanmesh.v1.DispatcherService/Dispatch") -> None:
+    def __init__(self, recorder: Recorder, now: Now) -> None:
         self._recorder = recorder
         self._now = now
-        self._served: dict[str, Attribute] = {"rpc.system.name": "grpc", "rpc.method": method} if method else {}
         self._epoch = recorder.wall() - now()
         self._winners: dict[str, dict[str, Mark]] = {}
 
@@ -152,8 +148,9 @@ class Spans(Nobody):
         if report is not None and report.aggregator_mode is not AggregatorMode.REMOTE:
             self._merge(ids, report, winners, start, end)
         code = refusal.code if refusal else Code.OK
-        attributes: dict[str, Attribute] = {**self._served, "rpc.response.status_code": code.name}
-        attributes["fanmesh.request_id"] = request.id
+        attributes: dict[str, Attribute] = {"rpc.response.status_code": code.name, "fanmesh.request_id": request.id}
+        if request.method:
+            attributes |= {"rpc.system.name": "grpc", "rpc.method": request.method}
         if report is not None:
             attributes |= of_report(report)
         if refusal is not None:
@@ -164,7 +161,7 @@ class Spans(Nobody):
             attributes["error.type"] = code.name
         self._recorder.record(
             f"dispatch {report.plan}" if report is not None else "dispatch",
-            SpanKind.SERVER if self._served else SpanKind.INTERNAL,
+            SpanKind.SERVER if request.method else SpanKind.INTERNAL,
             ids,
             int(trace.parent, 16) if trace.parent else 0,
             start,

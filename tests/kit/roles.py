@@ -88,6 +88,11 @@ class Gated:
         for _ in range(count):
             await self._calls.acquire()
 
+    @property
+    def called_again(self) -> bool:
+        """Whether more have come than were waited for."""
+        return not self._calls.locked()
+
 
 def raw_answer(raw: bytes) -> Raw:
     """Answers every unary call with these bytes."""

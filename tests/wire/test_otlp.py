@@ -76,6 +76,7 @@ class System:
         request = Request(
             f"r{number}", "enrich", Input(), now_ns(), trace=trace_of(caller if number % 2 else (), self.dispatcher)
         )
+        request.method = "fanmesh.v1.DispatcherService/Dispatch"
         self.observer.request_started(request)
         await gate.turn()
         merge = MergeSpan(self.aggregator, request.trace.traceparent)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from dispatcher.policies.breaker import State
+from dispatcher.wire.aggregator_remote import RemoteAggregator
 from fanmesh.model.events import Change, End, Event, PartArrived
 from fanmesh.model.states import AggregatorMode, BranchState, ChangeKind, EmitMode
 from tests.kit.aggregators import Cable, Process, Told, dialled, patience, until
@@ -129,6 +131,60 @@ async def test_stopped_in_mid_request(process: Process) -> None:
         assert_fell_back(told, given, why, "silent")
         await until(lambda: aggregator.running == 0, "the stream to be cancelled")
     process.send(signal.SIGCONT)
+
+
+async def ended(aggregator: RemoteAggregator, given: Story) -> Told:
+    """One whole request."""
+    told = Told(aggregator, given.log)
+    told.feed(told.log)
+    await told.result
+    return told
+
+
+@pytest.mark.asyncio
+async def test_one_that_stays_silent_is_left_alone(process: Process) -> None:
+    """Five requests wait for it in vain, the next ones do not even ask; when it has come back one of them finds that out."""
+    given = story()
+    async with dialled(process.address) as (aggregator, why):
+        with patience():
+            assert (await ended(aggregator, given)).session.mode is REMOTE
+        process.send(signal.SIGSTOP)
+        for _ in range(5):
+            assert aggregator.breaker.state is State.CLOSED
+            assert_fell_back(await ended(aggregator, given), given, why, "silent")
+            why.clear()
+        assert aggregator.breaker.state is State.OPEN
+        for _ in range(3):
+            told = Told(aggregator, given.log)
+            told.feed(told.log)  # and is answered, in this very turn
+            assert_fell_back(told, given, why, "breaker_open")
+            why.clear()
+        process.send(signal.SIGCONT)
+        await until(lambda: aggregator.breaker.admits(aggregator.clock.now()), "the open time to be over")
+        with patience():
+            assert (await ended(aggregator, given)).session.mode is REMOTE
+        assert aggregator.breaker.state is State.CLOSED
+
+
+@pytest.mark.asyncio
+async def test_a_probe_that_is_not_wanted_any_more_makes_room(process: Process) -> None:
+    """A caller that goes says nothing of the aggregator: the next request probes it in its place."""
+    given = story()
+    async with dialled(process.address) as (aggregator, _):
+        with patience():
+            await ended(aggregator, given)
+        process.send(signal.SIGSTOP)
+        for _ in range(5):
+            await ended(aggregator, given)
+        process.send(signal.SIGCONT)
+        await until(lambda: aggregator.breaker.admits(aggregator.clock.now()), "the open time to be over")
+        with patience():
+            probe = Told(aggregator, given.log)
+            probe.feed(probe.log[:1])
+            assert probe.session.mode is REMOTE
+            assert not aggregator.breaker.admits(aggregator.clock.now())
+            probe.session.close()
+            assert (await ended(aggregator, given)).session.mode is REMOTE
 
 
 @pytest.mark.asyncio

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from dispatcher.flow.dispatch import Underway
 from dispatcher.flow.reaper import TaskReaper
 from dispatcher.model.policy import IdempotencyRule
 from dispatcher.model.request import Refusal, Request
@@ -15,7 +16,7 @@ from dispatcher.wire.replays import Replays, Ticket
 from fanmesh.model.fault import Code
 from fanmesh.model.times import MS, SECOND
 from fanmesh.payload import Box
-from fanmesh.testing.loop import VirtualLoop, run_virtual
+from fanmesh.testing.loop import VirtualClock, VirtualLoop, run_virtual
 from fanmesh.v1 import dispatcher_pb2
 
 
@@ -27,10 +28,10 @@ class Run:
         assert isinstance(loop, VirtualLoop)
         self.loop = loop
         self.reaper = TaskReaper()
-        self.replays = Replays(IdempotencyRule, lambda: loop.now, self.reaper)
+        self.replays = Replays(IdempotencyRule, VirtualClock(loop), self.reaper)
         self.end: asyncio.Future[Finished] = loop.create_future()
 
-    async def story(self) -> Finished:
+    async def story(self, _: Underway) -> Finished:
         """The run."""
         return await self.end
 
@@ -108,6 +109,32 @@ def test_a_run_that_never_began_is_given_up_cleanly() -> None:
         assert run.replays.running == 0
         assert await run.reaper.drain(1.0) == 0
         assert not run.end.done()
+
+    run_virtual(story())
+
+
+class Writing(Underway):
+    """A run that has sent a write, and has to end by `end`."""
+
+    wrote = True
+    end = 60 * SECOND
+
+
+def test_a_run_that_wrote_and_does_not_end_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second after it should have ended by itself; the key is free then, and nobody owns anything."""
+    monkeypatch.setattr("dispatcher.wire.replays.Underway", Writing)
+
+    async def story() -> None:
+        run = Run()
+        for _ in range(2):
+            ticket = run.claim()
+            with ticket:
+                await asyncio.sleep(1.0)
+            assert (run.replays.running, run.reaper.writing) == (1, 1)
+        await asyncio.wait((ticket.task,))
+        assert ticket.task.cancelled()
+        assert run.loop.now == 61 * SECOND
+        assert (run.replays.running, run.replays.kept, run.reaper.open) == (0, 0, 0)
 
     run_virtual(story())
 

@@ -315,8 +315,9 @@ def test_addresses(address: str, parts: tuple[str, int]) -> None:
 
 def request_span(report: Report | None, refusal: Refusal | None, method: str = "s/m") -> list[Recorded]:
     recording = Recording()
-    spans = Spans(recording, Clock(), method)
+    spans = Spans(recording, Clock())
     request = request_of(sampled(recording), arrived=5)
+    request.method = method
     spans.request_started(request)
     spans.request_ended(request, report, refusal, 25)
     return recording.spans
