@@ -6,7 +6,6 @@ while it is wanted lives through exactly that, hundreds of times a day in a larg
 """
 
 import asyncio
-import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -48,12 +47,11 @@ async def several(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["grpcio", "fast"])
 def test_a_server_that_stops_while_somebody_connects_ends_no_process(name: str) -> None:
-    """All rounds are made, and nobody has a word to say about them."""
+    """All rounds are made."""
     root = Path(__file__).parents[2]
     command = (sys.executable, "-m", "tests.wire.test_stopping_while_connecting", name)
-    quiet = {**os.environ, "GRPC_VERBOSITY": "ERROR"}  # the core mentions who was told that the server stops
-    done = subprocess.run(command, cwd=root, env=quiet, capture_output=True, text=True, timeout=300, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{ROUNDS}\n", "")
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{ROUNDS}\n"), done.stderr
 
 
 if __name__ == "__main__":
