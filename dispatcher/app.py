@@ -172,8 +172,7 @@ class Dispatcher:
         if self._server is not None:
             await self._server.stop(seconds(server.drain), seconds(server.announce) if self._served else 0.0)
         self._lag.stop()
-        within = seconds(server.drain) if self.reaper.writing else REAP_WITHIN
-        if left := await self.reaper.drain(within):  # a write that has been sent is seen to its end
+        if left := await self.reaper.drain(REAP_WITHIN, seconds(server.drain)):  # a write that was sent is seen to its end
             self._log.warning("branches have not ended", count=left, writes=self.reaper.writing)
         if self._remote is not None:
             await self._remote.aclose()
@@ -189,7 +188,8 @@ class Dispatcher:
         found, unknown = await self._endpoints.find(config.catalogue.workers.values())
         aggregator = asyncio.ensure_future(self._reach_aggregator())
         for name in unknown:
-            self._log.warning("worker has no address", worker=name, target=config.catalogue.workers[name].target)
+            target, kept = config.catalogue.workers[name].target, found.addresses[name]
+            self._log.warning("worker's name cannot be resolved", worker=name, target=target, calls_go_to=kept)
         if late := await self._endpoints.wait_ready(found, min(SILENT, self.settings.ready_within)):
             self._log.info("waiting for workers", addresses=late)
             late = await self._endpoints.wait_ready(found, max(0.0, self.settings.ready_within - SILENT))

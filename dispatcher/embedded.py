@@ -117,7 +117,7 @@ class Fanmesh:
         """Let cancelled branches end, and writes that have been sent; then close what was opened."""
         self._engine = None
         self._lag.stop()
-        await self._reaper.drain(seconds(self.config.server.drain) if self._reaper.writing else 1.0)
+        await self._reaper.drain(1.0, seconds(self.config.server.drain))
         await self._endpoints.aclose()
         await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
 

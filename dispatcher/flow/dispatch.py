@@ -24,10 +24,17 @@ class Underway:
     def __init__(self) -> None:
         self.run: Run | None = None
 
-    @property
-    def wrote(self) -> bool:
-        """Whether a write may have reached a worker."""
-        return self.run is not None and self.run.wrote
+    def give_up(self) -> bool:
+        """End it in this very step, unless a write may have reached a worker; whether it is over.
+
+        To cancel its task is not enough: that comes with the next turn of the loop, and before it a write may leave.
+        """
+        if self.run is None:
+            return True  # nothing has begun
+        if self.run.wrote:
+            return False
+        self.run.abandon()
+        return True
 
     @property
     def end(self) -> int:

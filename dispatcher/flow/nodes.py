@@ -116,8 +116,10 @@ class Nodes:
             return
         if self._stand_ins is not None:
             self._stand_ins.ended(run)
-        if self._plan.completion.on_failure is not OnFailure.SETTLE:
-            self.halted |= with_default(run.state, run.reason, run.if_missing) in FAILURES
+        if self._plan.completion.on_failure is not OnFailure.SETTLE and not self.halted:
+            self.halted = with_default(run.state, run.reason, run.if_missing) in FAILURES
+            if self.halted and self._stand_ins is not None:
+                self._stand_ins.halt()
         if self._staging is None or self._ledger.verdict is not None or self.halted:
             return
         self._turns.extend(self._staging.ended(run.index, self.leaves(run)))
@@ -176,7 +178,8 @@ class Nodes:
         run.ready_at = self._ledger.now
         sink: BranchSink | NoSink = NO_SINK
         if run.node.fallbacks:
-            self._stand_ins = self._stand_ins or StandIns(self._ledger.runs, self.leaves, self.sinks)
+            if self._stand_ins is None:
+                self._stand_ins = StandIns(self._ledger.runs, self.leaves, self.sinks, self._goes_on, halted=self.halted)
             run.relay = Relay(self._stand_ins.of)
         if run.node.worker.streams or run.relay is not None:  # who is asked instead may stream
             sink = self.sinks[run.index] = BranchSink(run, self._engine.accumulator(), self._heard.part, self._heard.wanted)
@@ -219,6 +222,13 @@ class Nodes:
         """The leaves of a node; none if it has not been expanded, or the list was empty."""
         expansion = self.expansions.get(run.index)
         return () if expansion is None else expansion.runs
+
+    def _goes_on(self, run: BranchRun) -> bool:
+        """Whether a node will end although nothing more is started."""
+        expansion = self.expansions.get(run.index)
+        if expansion is None:
+            return self.tasks.running(run)
+        return all(self._ledger.ended[leaf.index] or self.tasks.running(leaf) for leaf in expansion.runs)
 
     def settle(self) -> None:
         """The request is complete, and every leaf has its ending: what their leaves have given decides about nodes, too."""

@@ -52,8 +52,13 @@ class TaskReaper:
 
         task.add_done_callback(ended)
 
-    async def drain(self, within: float) -> int:
-        """Wait up to `within` seconds for all to end; how many have not."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=within)
+    async def drain(self, within: float, writes: float = 0.0) -> int:
+        """Wait for all to end, up to `within` seconds, or `writes` if longer while some may go on; how many have not.
+
+        Also for those that are handed over meanwhile: a request that ends may leave a write behind.
+        """
+        now = asyncio.get_running_loop().time
+        began = now()
+        while self._tasks and (left := began + (max(within, writes) if self.writing else within) - now()) > 0:
+            await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         return len(self._tasks)

@@ -88,8 +88,13 @@ class Run:
             self._begin()
             return await self._ending
         except BaseException:
-            self._abandon()
+            self.abandon()
             raise
+
+    def abandon(self) -> None:
+        """The caller has gone, or the owner has failed: nothing more is spent. May be repeated."""
+        self._settle(Verdict(CompletedBy.CALLER_GONE, self._ledger.seq, self._now(), accepted=False))
+        self.session.close()
 
     def _begin(self) -> None:
         """Decide about every node that waits for no other, log the start, and send what is to run."""
@@ -118,6 +123,7 @@ class Run:
         at = now - self.request.arrived
         if self._nodes.halted and run.parent is None:
             self._ledger.refuse(run, R.COMPLETION_MET, at)
+            self._nodes.ended(run)
             return
         deadline = branch_deadline(now, run.node.timeout, run.deadline)
         if deadline < run.deadline:
@@ -281,11 +287,6 @@ class Run:
         if soft is not None and first is not None:
             due.append(first + soft)
         return any(at < now or (by_time and at == now) for at in due)
-
-    def _abandon(self) -> None:
-        """The caller has gone, or the owner has failed: nothing more is spent."""
-        self._settle(Verdict(CompletedBy.CALLER_GONE, self._ledger.seq, self._now(), accepted=False))
-        self.session.close()
 
     # ------------------------------------------------------------------ what is told of it
 

@@ -20,8 +20,8 @@ PASSED_THROUGH: Final = frozenset({Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUST
 STOP_RETRYING: Final = -1
 """Pushback: we have done what could be done; a retry one layer up would only multiply the load."""
 
-OURS: Final = frozenset({R.COMPLETION_MET, R.LATE, R.CONDITION, R.ROLLOUT})
-"""Reasons that are no cause: the plan did not want the branch, or we stopped it because the request was over."""
+OURS: Final = frozenset({R.COMPLETION_MET, R.LATE, R.SOFT_TIMEOUT, R.CONDITION, R.ROLLOUT})
+"""Reasons that are no cause: the plan did not want the branch, or it was stopped or left behind, as the request was over."""
 
 TIMEOUTS: Final = frozenset({R.HARD_TIMEOUT, R.REQUEST_DEADLINE, R.NOT_STARTED_NO_TIME})
 

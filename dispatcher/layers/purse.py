@@ -41,7 +41,7 @@ class Purse:
                 book.hedges.refund()
             return Denied.BUDGET
         if worker.limit.in_flight is not None and out > self.extra:
-            if not book.queue.try_enter(worker.limit.in_flight):
+            if not book.queue.try_enter(book.places):
                 self.refund(kind, now)
                 return Denied.LIMIT
             self.extra += 1

@@ -13,7 +13,7 @@ from typing import Any
 from dispatcher.layers.types import BranchCall, BranchLayer, BranchRun, Now, Sink
 from dispatcher.model.plan import Worker
 from dispatcher.model.policy import LimitRule
-from dispatcher.policies.books import Books, WorkerBook
+from dispatcher.policies.books import UNTOLD, Books, WorkerBook
 from dispatcher.policies.queue import Admission, Queued, Stand, Ticket
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome
@@ -30,7 +30,8 @@ def queue(books: Books, *, now: Now) -> BranchLayer:
         async def waits(run: BranchRun, sink: Sink) -> Outcome:
             limit = run.node.worker.limit
             book, at = books.of(run.node.worker.name), now()
-            book.places = limit.in_flight
+            if book.places == UNTOLD:
+                book.places = limit.in_flight  # after a reload the new limit decides, also about requests that know the old one
             entered = await _entered(book, limit, run)
             run.queued += now() - at  # where it waited for its own worker, and for its fallback
             if not entered:
@@ -50,7 +51,7 @@ def queue(books: Books, *, now: Now) -> BranchLayer:
 async def _entered(book: WorkerBook, limit: LimitRule, run: BranchRun) -> bool:
     """Take a place, after waiting for it if need be; False: there is none, or somebody more important has taken it."""
     places = book.queue
-    entry = places.enter(limit.in_flight, limit.queue, run.deadline, critical=run.request.critical)
+    entry = places.enter(book.places, limit.queue, run.deadline, critical=run.request.critical)
     if not isinstance(entry, Queued):
         return entry is Admission.ENTERED
     if entry.evicted is not None:
@@ -77,8 +78,11 @@ def reloaded(books: Books, workers: Mapping[str, Worker]) -> None:
 
     A request keeps the configuration it began with, but a place is shared by all: the newest limit decides who may have it.
     """
-    for name, book in books.workers.items():
-        worker = workers.get(name)
+    limited = [name for name, worker in workers.items() if worker.limit.in_flight is not None]
+    for name in dict.fromkeys(
+        (*books.workers, *limited)
+    ):  # also of those that nobody has called: the first may be an older request
+        book, worker = books.of(name), workers.get(name)
         book.places = None if worker is None else worker.limit.in_flight
         _wake(book.queue.admit(book.places))
     books.keep(workers)

@@ -7,6 +7,7 @@ a broken endpoint look new. Nobody awaits between reading and writing one, so no
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import Final
 
 from dispatcher.policies.breaker import Breaker, State
 from dispatcher.policies.budget import HedgeAllowance, RetryBudget
@@ -15,6 +16,9 @@ from dispatcher.policies.ewma import PeakEwma
 from dispatcher.policies.latency import Latencies
 from dispatcher.policies.permits import InFlight, RateBucket
 from dispatcher.policies.queue import Queue
+
+UNTOLD: Final = -1
+"""Nobody has said yet how many places a worker has."""
 
 
 class EndpointBook:
@@ -34,7 +38,8 @@ class WorkerBook:
     """One worker. `turn` counts picks (round robin), `trial_at`: when it may be tried although every endpoint is open.
 
     `counts`: how often what was decided, by (what, why); `injected` counts calls that faults were drawn for; `shut`: endpoints
-    whose breaker is not closed; `places`: how many calls the limit in force allows at once, None = any number.
+    whose breaker is not closed. `places`: how many calls the limit in force allows at once, None = any number; UNTOLD until
+    somebody has said, which after a reload is the reload.
     """
 
     __slots__ = (
@@ -59,7 +64,7 @@ class WorkerBook:
         self.hedges = HedgeAllowance()
         self.latencies = Latencies()
         self.queue = Queue()
-        self.places: int | None = None
+        self.places: int | None = UNTOLD
         self.endpoints: dict[str, EndpointBook] = {}
         self.turn = 0
         self.shut = 0

@@ -40,22 +40,25 @@ class Cache:
 class Caches:
     """All of a process, by plan and branch."""
 
-    __slots__ = ("branches",)
+    __slots__ = ("branches", "known")
 
     def __init__(self) -> None:
         self.branches: dict[tuple[str, str], Cache] = {}
+        self.known = False  # which branches have one; until a reload says so, it is those that ask
 
     def of(self, plan: str, node: Node) -> Cache | None:
-        """The cache of a branch that has one; None: there is one by now that belongs to a newer configuration."""
+        """The cache of a branch that has one; None: by now there is one of a newer configuration, or none any more."""
         key = plan, node.id
         cache = self.branches.get(key)
         if cache is None:
+            if self.known:
+                return None
             cache = self.branches[key] = Cache(node)
         return cache if cache.fits(node) else None
 
     def reloaded(self, plans: Iterable[Plan]) -> None:
         """These are the plans from now on. Each branch has its cache at once, so that no older request makes one for it."""
-        before, self.branches = self.branches, {}
+        before, self.branches, self.known = self.branches, {}, True
         for plan in plans:
             for node in plan.nodes:
                 if node.cache is not None:

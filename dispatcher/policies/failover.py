@@ -18,7 +18,8 @@ from enum import Enum, unique
 from typing import Final, NamedTuple, TypeAlias
 
 from dispatcher.model.policy import BreakerRule
-from dispatcher.policies.breaker import Judgement
+from dispatcher.policies.breaker import FAILURES, Judgement
+from fanmesh.model.fault import Code
 from fanmesh.model.times import MS, SECOND
 
 LEAST: Final = 100 * MS
@@ -48,11 +49,18 @@ RULE: Final = BreakerRule(consecutive=5, rate_over=None, open_initial=SECOND, op
 a row it is left alone. Not by rate: what fails now and then costs only those requests, and not much of their time."""
 
 
-def judge(why: Why | None) -> Judgement:
-    """What the end of a remote merge says about the aggregator; None: its result is here."""
+def judge(why: Why | None, *, code: Code | None = None, fair: bool = True) -> Judgement:
+    """What the end of a remote merge says about the aggregator. `why` None: its result is here.
+
+    `code`: the status that its stream ended with, if it has one. What it refuses, a merge that it was not started with or a
+    result that is too large, is the request's affair and not a failure: else one plan would shut it for all. Nor is a result
+    that came too late if nobody could have been in time (`fair`), or a log that cannot be told.
+    """
     if why is None:
         return Judgement.SUCCESS
-    return Judgement.NEUTRAL if why is Why.LOG_FULL else Judgement.FAILURE
+    if why is Why.LOG_FULL or (why is Why.NO_RESULT and not fair) or (code is not None and code not in FAILURES):
+        return Judgement.NEUTRAL
+    return Judgement.FAILURE
 
 
 @unique
@@ -96,6 +104,11 @@ class Failover:
         self._acked = -1
         self._in_hand: tuple[int, int] | None = None  # (seq, to be taken by)
         self._unacked: deque[tuple[int, int]] = deque()  # (seq, to be acknowledged by): both only grow
+
+    @property
+    def fair(self) -> bool:
+        """Whether the time for the result was as long as that for an acknowledgement is at the least."""
+        return self._half >= LEAST
 
     @property
     def waits(self) -> bool:

@@ -118,7 +118,7 @@ class RemoteSession:
         except PayloadError:
             refused = Why.MALFORMED
         if refused is not None:
-            self._fall_back(refused, event)
+            self._fall_back(refused, event, judgement=Judgement.NEUTRAL)
             return None
         if self._task is None:
             if not self._owner.channel.ready():
@@ -169,7 +169,8 @@ class RemoteSession:
         try:
             await self._read(duplex)
         except RpcError as error:
-            self._fall_back(Why.BROKEN if error.sent else Why.UNREACHABLE)
+            why = Why.BROKEN if error.sent else Why.UNREACHABLE
+            self._fall_back(why, judgement=judge(why, code=error.code))
         except LogError:
             self._fall_back(Why.MALFORMED)
         finally:
@@ -213,6 +214,8 @@ class RemoteSession:
         match decode_answer(raw):
             case Ack(seq):
                 self._failover.acked(seq)
+                if self._permit is not None and self._permit.probe:
+                    self._settle(Judgement.SUCCESS)  # it is there and keeps up: nobody should wait for this request's end
             case Verdict() as verdict:
                 self._failover.judged(self._owner.clock.now())
                 self._look()
@@ -242,8 +245,8 @@ class RemoteSession:
         self._timer = None
         self._look()
 
-    def _fall_back(self, why: Why, *more: Event) -> None:
-        """Replay the log here, and `more` that never got into it.
+    def _fall_back(self, why: Why, *more: Event, judgement: Judgement | None = None) -> None:
+        """Replay the log here, and `more` that never got into it. `judgement` of the aggregator, if not what `why` says alone.
 
         What is said again is harmless: flow ignores a second verdict, and alarms only repeat.
         """
@@ -251,7 +254,7 @@ class RemoteSession:
             return
         log = [*self._backlog.replay(), *more]
         self._local = EmbeddedSession(self._deliver)
-        self._conclude(judge(why))
+        self._conclude(judge(why, fair=self._failover.fair) if judgement is None else judgement)
         if self._task is not None:
             self._leave(self._task)
         self._owner.on_fallback(why.value)
@@ -259,13 +262,17 @@ class RemoteSession:
 
     def _conclude(self, judgement: Judgement) -> None:
         """The stream has done its duty: no timer, no log, nobody waits."""
-        permit, self._permit = self._permit, None
-        if permit is not None:
-            self._owner.settle(permit, judgement)
+        self._settle(judgement)
         self._failover.over()
         self._disarm()
         self._backlog.forget()
         self._let_in()
+
+    def _settle(self, judgement: Judgement) -> None:
+        """Tell the breaker, once."""
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            self._owner.settle(permit, judgement)
 
     def _leave(self, task: asyncio.Task[None]) -> None:
         """End the conversation. From inside it only by returning: a task that cancels itself is cut in its own clean-up."""

@@ -164,8 +164,8 @@ class Endpoints:
     async def find(self, workers: Iterable[Worker]) -> tuple[Found, list[str]]:
         """Resolve, and make channels for new addresses; nobody uses them before `use`.
 
-        Returns the addresses by worker, and the names of workers without any. A worker whose name cannot be resolved now keeps
-        the addresses that it has.
+        Returns the addresses by worker, and the workers whose name could not be resolved. These keep the addresses that they
+        have, also if they are to be found under another name now: a reload during an outage of DNS must not take them down.
         """
         remote = {worker.name: worker for worker in workers if worker.name not in self._local}
         version = self._version
@@ -175,7 +175,7 @@ class Endpoints:
         for name in remote:
             for key in found.keys(name):
                 self._channel(key)
-        return found, [name for name, known in addresses.items() if not known]
+        return found, [name for name, answer in zip(remote, answers, strict=True) if not answer]
 
     def use(self, found: Found) -> None:
         """Let new requests go to these, watch their names, and let go of the addresses that nobody goes to any more.

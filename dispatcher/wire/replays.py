@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, Final
 
 from dispatcher.flow.dispatch import Underway
@@ -112,7 +113,7 @@ class Replays:
         """Nobody waits for it any more: if it still runs, cancel it, or let it go on if it has sent a write."""
         if shared.task.done():
             return
-        if not shared.underway.wrote:
+        if shared.underway.give_up():
             self._keys.ended(self._rule(), shared.entry, self._clock.now(), keep=False)
             shared.task.cancel()
             self._reaper.adopt([shared.task])
@@ -149,7 +150,7 @@ def body_of(message: dispatcher_pb2.DispatchRequest, metadata: Metadata = ()) ->
     plain.idempotency_key = ""
     plain.failure_in_message = False
     digest = blake2b(plain.SerializeToString(deterministic=True), digest_size=16)
-    for key, value in metadata:
+    for key, value in sorted(metadata, key=itemgetter(0)):  # gRPC keeps no order between different keys
         told = value if isinstance(value, bytes) else value.encode()
         digest.update(b"%d:%d:" % (len(key), len(told)) + key.encode() + told)
     return digest.digest()

@@ -30,6 +30,9 @@ PROCESS: Final = "/fanmesh.v1.WorkerService/Process"
 PROCESS_STREAM: Final = "/fanmesh.v1.WorkerService/ProcessStream"
 
 SHEDDABLE: Final = ("fanmesh-criticality", "SHEDDABLE")
+
+NO_FURTHER: Final = frozenset({AttemptKind.FIRST, AttemptKind.PROBE})
+"""Kinds that would say to whoever is called that nobody has asked for the same before."""
 """What a hedge says of itself: a copy of a call that may still be answered is the first to go. Source: Tail at Scale."""
 
 INPUT_TAG: Final = bytes([worker_pb2.ProcessRequest.INPUT_FIELD_NUMBER << 3 | 2])
@@ -192,7 +195,7 @@ def metadata_of(attempt: Attempt) -> Metadata:
     """What every attempt carries beside the message."""
     run, kind = attempt.run, attempt.kind
     request = run.request
-    if kind is AttemptKind.FIRST and request.inherited is not kind:
+    if kind in NO_FURTHER and request.inherited is not AttemptKind.FIRST:
         kind = request.inherited  # ours is part of somebody's further attempt: who is called should know
     headers: tuple[tuple[str, str | bytes], ...] = request.headers
     if kind is AttemptKind.HEDGE and request.critical:

@@ -11,6 +11,7 @@ import pytest
 
 from dispatcher.flow.dispatch import dispatch
 from dispatcher.flow.ports import Reply
+from dispatcher.layers.queue import reloaded
 from dispatcher.model.request import Request
 from fanmesh.model.fault import Code
 from fanmesh.model.report import BranchReport
@@ -201,6 +202,7 @@ async def test_a_limit_that_was_lowered(lab: Lab) -> None:
     node = old.nodes[0]
     worker = replace(node.worker, limit=replace(node.worker.limit, in_flight=2, queue=1))
     lab.config.catalogue.plans["p"] = replace(old, nodes=(replace(node, worker=worker),))
+    reloaded(lab.books, {"a": worker})
     later = rows(await burst(lab, (0, 900), (1, 800)))
     assert [row.state for row in rows(await running)] == [S.SUCCEEDED] * 3
     assert [row.state for row in later] == [S.REJECTED, S.SUCCEEDED]

@@ -66,6 +66,26 @@ async def test_a_lower_limit_holds_from_the_first_place_that_is_given_back(lab: 
     assert sorted(row.queued for row in rows(await before)) == [0, 0, 0, ms(100), ms(200), ms(300)]
 
 
+@pytest.mark.parametrize(("before", "after"), [(3, 1), (1, 3)])
+@pytest.mark.fanmesh(conf({"in_flight": 3, "queue": 9}))
+async def test_a_request_of_the_old_configuration_does_not_bring_its_limit_back(lab: Lab, before: int, after: int) -> None:
+    """One of its branches begins when the new limit is in force already: it waits, and lets others in, by that."""
+    worker = lab.worker("a").plays(ends(1, after=ms(100)))
+    reload(lab, in_flight=before)
+    plan = lab.config.catalogue.plans["p"]
+    reload(lab, in_flight=after)
+    lab.config.catalogue.plans["p"], plan = plan, lab.config.catalogue.plans["p"]
+    old = asyncio.ensure_future(burst(lab, (0, 900)))
+    await asyncio.sleep(0.01)
+    lab.config.catalogue.plans["p"] = plan
+    new = asyncio.ensure_future(burst(lab, *[(0, 900)] * 5))
+    await asyncio.sleep(0.01)
+    assert worker.running == after
+    await asyncio.sleep(0.1)
+    assert worker.running == after
+    assert {row.state for row in (*rows(await old), *rows(await new))} == {S.SUCCEEDED}
+
+
 @pytest.mark.fanmesh(conf({"in_flight": 1, "queue": 4}))
 async def test_a_worker_that_is_gone_leaves_no_books(lab: Lab) -> None:
     """Not while somebody runs there; at the reload after that."""

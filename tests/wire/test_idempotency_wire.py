@@ -143,6 +143,17 @@ async def test_who_is_somebody_else_gets_no_answer_of_the_first() -> None:
     assert counting.calls == 1
 
 
+async def test_the_order_of_metadata_is_not_the_body() -> None:
+    """There is none between different keys in gRPC, and clients that hold metadata in a map send any."""
+    counting = Counting()
+    workers = {"w": Told(counting.worker, {"metadata": ["authorization", "x-tenant"]})}
+    async with running(workers, {"p": plan("w")}) as mesh:
+        ada, acme, other = ("authorization", "Bearer ada"), ("x-tenant", "acme"), ("x-tenant", "other")
+        heard = [await mesh.dispatch(KEYED, metadata=one) for one in ((ada, acme), (acme, ada), (other, acme, ada))]
+    assert [one.code for one in heard] == [Code.OK, Code.OK, Code.ALREADY_EXISTS]
+    assert heard[1].trailer(REPLAYED) == "true"
+
+
 async def test_the_form_of_a_failure_is_not_the_body(mesh: Mesh, gate: Gated) -> None:
     """`failure_in_message` says how to tell, not what to do."""
     gate.open.set()

@@ -183,8 +183,29 @@ async def test_a_probe_that_is_not_wanted_any_more_makes_room(process: Process) 
             probe.feed(probe.log[:1])
             assert probe.session.mode is REMOTE
             assert not aggregator.breaker.admits(aggregator.clock.now())
-            probe.session.close()
+            probe.session.close()  # in the turn in which its first event left: nothing can have been acknowledged
             assert (await ended(aggregator, given)).session.mode is REMOTE
+
+
+@pytest.mark.asyncio
+async def test_a_probe_has_succeeded_when_its_first_event_is_acknowledged(process: Process) -> None:
+    """A request may last a minute, and nobody should be merged here until it has ended."""
+    given = story()
+    async with dialled(process.address) as (aggregator, _):
+        with patience():
+            await ended(aggregator, given)
+        process.send(signal.SIGSTOP)
+        for _ in range(5):
+            await ended(aggregator, given)
+        process.send(signal.SIGCONT)
+        await until(lambda: aggregator.breaker.admits(aggregator.clock.now()), "the open time to be over")
+        with patience():
+            probe = Told(aggregator, given.log)
+            probe.feed(probe.log[:1])
+            await until(lambda: aggregator.breaker.state is State.CLOSED, "the acknowledgement")
+            probe.feed(probe.log[1:])
+            await probe.result
+        assert probe.session.mode is REMOTE
 
 
 @pytest.mark.asyncio

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from aggregator.engine.fold import Fold
+from dispatcher.policies.breaker import Breaker, Judgement, Permit
+from dispatcher.policies.failover import RULE
 from dispatcher.wire.aggregator_session import RemoteSession
 from fanmesh.eventlog import decode_event, encode_ack, encode_effect
 from fanmesh.model.completion import CompletionRule
@@ -43,6 +45,7 @@ class Peer:
         self.loop = loop
         self.clock = VirtualClock(loop)
         self.channel: Any = self
+        self.breaker = Breaker()
         self.fallbacks: list[tuple[str, int]] = []
         self.effects: list[Effect] = []
         self._takes = takes
@@ -58,6 +61,14 @@ class Peer:
     def on_fallback(self, why: str) -> None:
         """Note it, and when."""
         self.fallbacks.append((why, self.loop.now))
+
+    def admit(self, end: int) -> Permit | None:
+        """As the remote aggregator does."""
+        return self.breaker.acquire(self.loop.now, end)
+
+    def settle(self, permit: Permit, judgement: Judgement) -> None:
+        """As the remote aggregator does."""
+        self.breaker.settle(permit, judgement, RULE, self.loop.now, 0.0)
 
     def run(self, session: RemoteSession) -> asyncio.Task[None]:
         """As the remote aggregator does."""

@@ -293,7 +293,7 @@ def test_a_reload_lets_go_of_what_nobody_wants() -> None:
         w.names[GEO.target] = []
         found, unknown = await w.endpoints.find([GEO])
         w.endpoints.use(found)
-        assert (unknown, w.of("geo"), w.of("users"), w.dropped) == ([], [A], [], [("users", B)])
+        assert (unknown, w.of("geo"), w.of("users"), w.dropped) == (["geo"], [A], [], [("users", B)])
         await asyncio.sleep(0)
         assert [len(channel.graces) for channel in w.transport.made] == [0, 1]
 

@@ -116,8 +116,11 @@ def test_a_run_that_never_began_is_given_up_cleanly() -> None:
 class Writing(Underway):
     """A run that has sent a write, and has to end by `end`."""
 
-    wrote = True
     end = 60 * SECOND
+
+    def give_up(self) -> bool:
+        """Never."""
+        return False
 
 
 def test_a_run_that_wrote_and_does_not_end_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:

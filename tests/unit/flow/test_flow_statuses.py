@@ -71,6 +71,18 @@ def test_unreachable_blames_the_required() -> None:
     assert (dict(refusal.metadata)["branch"], refusal.message) == ("b", "branch b: WORKER_ERROR: no")
 
 
+@pytest.mark.parametrize(
+    "left", [row(S.CANCELLED, R.SOFT_TIMEOUT), row(S.PENDING, R.SOFT_TIMEOUT), row(S.CANCELLED, R.COMPLETION_MET)]
+)
+def test_what_the_verdict_ended_is_no_cause(left: BranchReport) -> None:
+    """It ends when the cause does, and stands before it in the plan; nor does it make two causes of one."""
+    cause = row(branch="b", code=Code.RESOURCE_EXHAUSTED, started_after=0, elapsed=5)
+    left = left._replace(started_after=0, elapsed=5)
+    refusal = refusal_of(verdict(C.UNREACHABLE), NO_RESULT, [left, cause])
+    assert refusal is not None
+    assert (dict(refusal.metadata)["branch"], refusal.code) == ("b", Code.RESOURCE_EXHAUSTED)
+
+
 def test_unreachable_blames_the_first() -> None:
     """Of several causes the earliest is named."""
     rows = [row(branch="a", started_after=5, elapsed=9), row(branch="b", started_after=8, elapsed=2)]

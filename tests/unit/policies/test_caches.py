@@ -87,6 +87,8 @@ def test_a_branch_that_is_gone() -> None:
     caches, _ = filled()
     caches.reloaded([Plan("p", (Node("geo", NODE.worker),))])
     assert caches.branches == {}
+    assert caches.of("p", NODE) is None, "a request that began before makes no new one"
+    assert caches.branches == {}
 
 
 def test_a_node_without_a_cache() -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from dispatcher.policies.failover import Decision, Failover, FallBack, Phase, Wait, Why
+from dispatcher.policies.breaker import FAILURES, Judgement
+from dispatcher.policies.failover import Decision, Failover, FallBack, Phase, Wait, Why, judge
+from fanmesh.model.fault import Code
 from fanmesh.model.times import MS
 
 STOP, END = 1000 * MS, 1040 * MS
@@ -118,6 +120,31 @@ def test_an_acknowledgement_may_come_before_the_writer_has_heard_that_its_event_
     failover.sent(4, 10 * MS)
     assert not failover.waits
     assert failover.decide(STOP) == Wait(RESULT_BY)
+
+
+@pytest.mark.parametrize(
+    ("why", "code", "fair", "judgement"),
+    [
+        (None, None, True, Judgement.SUCCESS),
+        (Why.SILENT, None, True, Judgement.FAILURE),
+        (Why.MALFORMED, None, True, Judgement.FAILURE),
+        (Why.NO_RESULT, None, True, Judgement.FAILURE),
+        (Why.NO_RESULT, None, False, Judgement.NEUTRAL),
+        (Why.LOG_FULL, None, True, Judgement.NEUTRAL),
+        (Why.BROKEN, None, True, Judgement.FAILURE),
+        *[(Why.BROKEN, code, True, Judgement.FAILURE if code in FAILURES else Judgement.NEUTRAL) for code in Code if code],
+        (Why.UNREACHABLE, Code.UNAVAILABLE, True, Judgement.FAILURE),
+    ],
+)
+def test_what_an_end_says_of_the_aggregator(why: Why | None, code: Code | None, judgement: Judgement, *, fair: bool) -> None:
+    """What it refuses, and what nobody could have done in time, is no failure of it: else one plan would shut it for all."""
+    assert judge(why, code=code, fair=fair) is judgement
+
+
+@pytest.mark.parametrize(("reserve", "fair"), [(0, False), (199, False), (200, True)])
+def test_a_fair_time_for_a_result_is_that_for_an_acknowledgement(reserve: int, *, fair: bool) -> None:
+    """Half of the reserve is 100 ms at least."""
+    assert Failover(STOP, STOP + reserve * MS).fair is fair
 
 
 def test_a_result_is_due_half_the_reserve_after_stop() -> None:
