@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from aggregator.app import serve
 from aggregator.settings import LISTEN, Settings
 from fanmesh.runtime import logs
+from fanmesh.runtime.environ import BadVariable
 from fanmesh.runtime.functions import FunctionError
 from fanmesh.transport.choosing import UnknownTransport
 
@@ -29,11 +30,11 @@ def main(
     transport: Annotated[str, Parameter(help="grpcio or fast; grpcio, or as FANMESH_TRANSPORT says, if not given.")] = "",
 ) -> None:
     """Run until SIGTERM."""
-    logs.configure()
     try:
+        logs.configure()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(Settings(listen=listen, drain=drain, functions=function, transport=transport)))
-    except (FunctionError, UnknownTransport) as error:
+    except (BadVariable, FunctionError, UnknownTransport) as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
 

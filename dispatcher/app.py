@@ -46,6 +46,9 @@ from fanmesh.transport.port import Compression, Server, ServerOptions, Transport
 
 DEFAULTS: Final = Settings()
 
+FIXED: Final = ("listen", "metrics", "aggregator", "transport", "compression", "connection_age", "limits")
+"""What a server is made with: a reload does not change it."""
+
 SILENT: Final = 1.0
 """Seconds of waiting for workers that are not worth a line."""
 
@@ -95,6 +98,7 @@ class Dispatcher:
         self._remote: RemoteAggregator | None = None
         self._server: Server | None = None
         self._served = False
+        self._stopping = False
         self._metrics: Endpoint | None = None
         self._pusher: otlp_metrics.Pusher | None = None
 
@@ -115,7 +119,10 @@ class Dispatcher:
         """
         server = self.config.server
         observer = combine(
-            self.measures, Spans(self._recorder, self._clock.now), Journal(self._log), Nudge(self._endpoints.nudge)
+            self.measures,
+            Spans(self._recorder, self._clock.now),
+            Journal(self._log, lambda: self._stopping),
+            Nudge(self._endpoints.nudge),
         )
         engine = assemble(
             clock=self._clock,
@@ -160,15 +167,19 @@ class Dispatcher:
         """
         self._check_transports(config)
         found = await self._connect(config)
+        fixed = [key for key in FIXED if getattr(config.server, key) != getattr(self.config.server, key)]
         self.config = config  # and its endpoints, in the same step: no request sees one without the other
         self._endpoints.use(found)
         reloaded(self.books, config.catalogue.workers)
         self.books.caches.reloaded(config.catalogue.plans.values())
+        if fixed:
+            self._log.warning("takes effect with a restart", keys=[f"server.{key}" for key in fixed])
         self._log.info("reloaded", config=config.version)
 
     async def stop(self) -> None:
         """Say NOT_SERVING for as long as `server.announce` says, let requests end within `server.drain`, close everything."""
         server = self.config.server
+        self._stopping = True
         if self._server is not None:
             await self._server.stop(seconds(server.drain), seconds(server.announce) if self._served else 0.0)
         self._lag.stop()

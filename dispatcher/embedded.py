@@ -27,11 +27,12 @@ from dispatcher.wire.observers import combine
 from dispatcher.wire.spans import Spans, trace_of
 from dispatcher.wire.view import View
 from dispatcher.wire.watching import Nudge
+from fanmesh.fitting import fitted
 from fanmesh.model.delta import Told
 from fanmesh.model.report import BranchReport
 from fanmesh.model.states import EmitMode
 from fanmesh.model.times import SECOND, nanoseconds, seconds
-from fanmesh.payload import Box, adapt, plain
+from fanmesh.payload import Box, plain
 from fanmesh.result import Accept, BranchEvent, Final, Result, Snapshot, Update
 from fanmesh.runtime import ambient, telemetry
 from fanmesh.runtime.clock import LoopClock
@@ -216,7 +217,7 @@ def _result(reply: Reply, returns: Any) -> Result[Any]:
         raise failed(reply.refusal, reply.report)
     if reply.report is None:
         raise AssertionError("a reply without a refusal has a report")
-    return Result(adapt(reply.value, returns), reply.report)
+    return fitted(reply.value, reply.report, returns)
 
 
 def _workers(local: Local) -> dict[str, Worker[Any]]:

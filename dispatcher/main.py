@@ -13,6 +13,7 @@ from dispatcher.assembly import MERGES
 from dispatcher.config import Config, ConfigErrors, load_file
 from dispatcher.settings import Settings
 from fanmesh.runtime import heap, logs
+from fanmesh.runtime.environ import BadVariable
 
 
 async def serve(config: Config, settings: Settings, ready: Callable[[Dispatcher], None] | None = None) -> None:
@@ -43,10 +44,12 @@ def run(path: Path, settings: Settings, ready: Callable[[Dispatcher], None] | No
 
 def main() -> None:
     """`python -m dispatcher CONFIG`."""
-    logs.configure()
     if len(sys.argv) != 2:
         sys.exit("usage: python -m dispatcher CONFIG   (fanmesh serve CONFIG has more options)")
     try:
+        logs.configure()
         run(Path(sys.argv[1]), Settings())
+    except BadVariable as wrong:
+        sys.exit(str(wrong))
     except ConfigErrors as errors:
         sys.exit("\n".join(str(problem) for problem in errors.problems))

@@ -15,5 +15,5 @@ class Settings:
 
     listen: str | None = None
     metrics: str | None = None
-    ready_within: float = 10.0
+    ready_within: float = 2.0
     ack_limit: bool = True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dispatcher.embedded import Branch, Fanmesh, Plan, Step, fanout
     from fanmesh.client import AsyncClient, Client
+    from fanmesh.fitting import ResultMismatch
     from fanmesh.model.coverage import Coverage, Degraded
     from fanmesh.model.fault import Code, Fault
     from fanmesh.model.report import AttemptReport, BranchReport, Report
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HOME = {
     "dispatcher.embedded": ("Branch", "Fanmesh", "Plan", "Step", "fanout"),
     "fanmesh.client": ("AsyncClient", "Client"),
+    "fanmesh.fitting": ("ResultMismatch",),
     "fanmesh.model.coverage": ("Coverage", "Degraded"),
     "fanmesh.model.fault": ("Code", "Fault"),
     "fanmesh.model.report": ("AttemptReport", "BranchReport", "Report"),
@@ -54,6 +56,7 @@ __all__ = [
     "Replace",
     "Report",
     "Result",
+    "ResultMismatch",
     "Snapshot",
     "Step",
     "Worker",

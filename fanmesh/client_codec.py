@@ -10,6 +10,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from typing_extensions import TypeVar
 
+from fanmesh.fitting import fitted
 from fanmesh.jsontext import encode
 from fanmesh.model.delta import Op, OpKind, Unfoldable, fold
 from fanmesh.model.fault import Code
@@ -18,7 +19,7 @@ from fanmesh.model.states import EmitMode
 from fanmesh.model.times import SECOND
 from fanmesh.model.values import Opaque, Value
 from fanmesh.money import micros
-from fanmesh.payload import adapt, from_value, to_value
+from fanmesh.payload import from_value, to_value
 from fanmesh.reporting import duration, from_branch, from_coverage, from_report, from_summary
 from fanmesh.result import Accept, BranchEvent, Budget, DispatchFailed, Result, Snapshot
 from fanmesh.runtime import ambient
@@ -95,7 +96,7 @@ def metadata(more: Mapping[str, str] | None) -> Metadata:
 
 
 def reply(raw: bytes, returns: type[T]) -> Result[T]:
-    """The result in a DispatchResponse. DispatchFailed if it says so; PayloadError if it does not fit `returns`."""
+    """The result in a DispatchResponse. DispatchFailed if it says so; ResultMismatch if it does not fit `returns`."""
     return result(_parse(dispatcher_pb2.DispatchResponse, raw), returns)
 
 
@@ -106,7 +107,7 @@ def result(response: dispatcher_pb2.DispatchResponse, returns: type[T]) -> Resul
         raise _failed(response.outcome.code, response.outcome.message, response.outcome, report, None)
     if report is None:
         raise DispatchFailed(Code.INTERNAL, UNREADABLE, "the reply has no report")
-    return Result(adapt(to_value(response.result), returns), report)
+    return fitted(to_value(response.result), report, returns)
 
 
 def report_in(response: dispatcher_pb2.DispatchResponse) -> Report | None:
@@ -156,7 +157,9 @@ def _ops(delta: dispatcher_pb2.Delta) -> tuple[Op, ...]:
 def failure(error: RpcError, report: Report | None = None) -> DispatchFailed:
     """A failed call in the caller's words. `report`: the full one, if it came before the status."""
     rich = status.read(error.trailers)
-    return _failed(error.code, error.message, rich, report, status.pushback(error.trailers))
+    failed = _failed(error.code, error.message, rich, report, status.pushback(error.trailers))
+    failed.sent = error.sent
+    return failed
 
 
 def _failed(code: int, message: str, rich: Status | None, report: Report | None, retry_after: int | None) -> DispatchFailed:

@@ -98,7 +98,8 @@ class DispatchFailed(Exception):  # noqa: N818  (says what happened to the reque
 
     `reason` is the UPPER_SNAKE reason of the protocol's status table, empty if the failure was not the dispatcher's to explain
     (no connection, for example). `report` is there if the request ran; `summary` says that it holds the worst branches only.
-    `retry_after` in milliseconds: None = not said, negative = do not retry. `details` are those of the reason.
+    `retry_after` in milliseconds: None = not said, negative = do not retry. `details` are those of the reason. `sent` False:
+    the request certainly never left this process; True: it may have (always so from `Client`, which does not look).
     """
 
     code: Code
@@ -108,6 +109,7 @@ class DispatchFailed(Exception):  # noqa: N818  (says what happened to the reque
     summary: bool = False
     retry_after: int | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+    sent: bool = True
 
     def __post_init__(self) -> None:
         """Give the exception its arguments, for tracebacks and pickling."""

@@ -34,7 +34,7 @@ def refusal_of(verdict: Verdict, result: Result, rows: Sequence[BranchReport], *
         return Refusal(Code.ABORTED, "MERGE_CONFLICT", result.error)
     match verdict.completed_by:
         case C.EMPTY:
-            return Refusal(Code.FAILED_PRECONDITION, "NOTHING_TO_RUN", "no branch was to run: every `if` is false or failed")
+            return Refusal(Code.FAILED_PRECONDITION, "NOTHING_TO_RUN", _nothing(rows))
         case C.HARD_TIMEOUT:
             late = ", ".join(row.branch for row in rows if row.state not in SATISFIES)
             return Refusal(Code.DEADLINE_EXCEEDED, "DEADLINE", f"time ran out below the plan's floor; missing: {late}")
@@ -42,6 +42,14 @@ def refusal_of(verdict: Verdict, result: Result, rows: Sequence[BranchReport], *
             return Refusal(Code.CANCELLED, "CALLER_GONE", "the caller cancelled")
         case _:
             return _unreachable(rows, Code.ABORTED if wrote else Code.UNAVAILABLE)
+
+
+def _nothing(rows: Sequence[BranchReport]) -> str:
+    """Why no branch was to run."""
+    failed = next((row for row in rows if row.reason is R.CONDITION_ERROR and row.detail), None)
+    if failed is None:
+        return "no branch was to run: every `if` is false"
+    return f"no branch was to run; branch {failed.branch}: {failed.detail}"
 
 
 def _unreachable(rows: Sequence[BranchReport], otherwise: Code) -> Refusal:

@@ -6,6 +6,8 @@ the process, and nobody reads it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from structlog.typing import FilteringBoundLogger
 
 from dispatcher.model.request import Refusal, Request
@@ -19,10 +21,15 @@ CALLERS_FAULT = frozenset({Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.CANCELLED
 
 
 class Journal(Nobody):
-    """Writes refusals to `log`: what the caller did wrong at level info, what failed here at level warning."""
+    """Writes refusals to `log`: what the caller did wrong at level info, what failed here at level warning.
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
+    `draining`: whether the process stops. Then a call may have been cut off at the end of the drain, and is not only its
+    caller's affair: both reach a handler as one and the same cancellation.
+    """
+
+    def __init__(self, log: FilteringBoundLogger, draining: Callable[[], bool] = lambda: False) -> None:
         self._log = log
+        self._draining = draining
 
     def request_ended(self, request: Request, report: Report | None, refusal: Refusal | None, now: int) -> None:
         """Write the line."""
@@ -30,12 +37,15 @@ class Journal(Nobody):
             return
         trace_id = request.trace.trace_id if request.trace.sampled else ""
         log = of_request(self._log, request.id, trace_id)
+        detail = refusal.message
         write = log.info if refusal.code in CALLERS_FAULT else log.warning
+        if refusal.reason == "CALLER_GONE" and self._draining():
+            write, detail = log.warning, "cut off at the end of the drain, or its caller has gone"
         write(
             "request failed",
             plan=report.plan if report is not None else request.plan,
             code=refusal.code.name,
             reason=refusal.reason,
-            detail=refusal.message,
+            detail=detail,
             elapsed_ms=round((now - request.arrived) / MS, 3),
         )

@@ -9,7 +9,7 @@ import uvloop
 
 from aggregator.app import serve
 from aggregator.settings import LISTEN, Settings
-from fanmesh.cli.arguments import span
+from fanmesh.cli.arguments import address, span, taken
 from fanmesh.cli.ends import Exit, Output, Stop
 from fanmesh.cli.say import document
 from fanmesh.cli.tying import Tied, tie
@@ -38,6 +38,7 @@ def aggregate(
         output: Text, or one JSON document.
     """
     logs.configure()
+    listen = address(listen, "--listen")
     if tied:
         tie()
 
@@ -56,7 +57,7 @@ def aggregate(
     except FunctionError as error:
         raise Stop(str(error), "start where the module is, or put its directory on PYTHONPATH", Exit.USAGE) from error
     except UnknownTransport as error:
-        raise Stop(str(error), "choose another --transport", Exit.USAGE) from error
+        raise Stop(str(error), "choose another --transport, or FANMESH_TRANSPORT", Exit.USAGE) from error
     except OSError as error:
-        raise Stop(f"cannot listen on {listen}: {error}", "another process may have it; choose another port") from error
+        raise taken(listen, error) from error
     return Exit.OK

@@ -13,6 +13,11 @@ from fanmesh.jsontext import PayloadError, parse
 from fanmesh.model.values import JsonValue
 
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)")
+_PLAIN: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
+"""What most people write."""
+
+MOST_PORT: Final = 65535
+
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -22,6 +27,30 @@ def span(text: str, option: str) -> float:
     if found is None or not float(found[1]):
         raise Stop(f"{option}: {text!r} is not a time", f"write it with its unit, as in {option} 300ms", Exit.USAGE)
     return float(found[1]) * _SECONDS[found[2]]
+
+
+def address(text: str, option: str, *, unix: bool = True) -> str:
+    """`host:port` to listen on, or `unix:/path`, unchanged. Stop for anything else: gRPC would listen somewhere all the same.
+
+    `unix` False: no socket.
+    """
+    if _PLAIN.fullmatch(text) and int(text.rpartition(":")[2]) <= MOST_PORT:
+        return text
+    from dispatcher.config.addresses import HOST_PORT, parse_listen  # noqa: PLC0415  (loads what a worker has no use for)
+    from dispatcher.config.problems import Wrong  # noqa: PLC0415
+
+    if text.startswith("unix:") and not unix:
+        raise Stop(f"{option}: it cannot be a socket", f"write {HOST_PORT}", Exit.USAGE)
+    try:
+        return parse_listen(text)
+    except Wrong as wrong:
+        raise Stop(f"{option}: {wrong.message}", f"write {wrong.expected}", Exit.USAGE) from wrong
+
+
+def taken(listen: str, error: OSError) -> Stop:
+    """Nobody can be served at `listen`."""
+    why = str(error).removeprefix(f"cannot listen on {listen}: ")
+    return Stop(f"cannot listen on {listen}: {why}", "another process may have it, or it is no address of this machine")
 
 
 def pairs(texts: Sequence[str], option: str) -> dict[str, str]:

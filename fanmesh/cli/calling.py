@@ -15,6 +15,7 @@ from fanmesh.client import Client
 from fanmesh.model.fault import Code
 from fanmesh.model.values import JsonValue
 from fanmesh.result import DispatchFailed, Result
+from fanmesh.transport.failures import no_connection
 
 SERVER: Final = "127.0.0.1:50050"
 
@@ -70,10 +71,19 @@ def refused(failed: DispatchFailed, server: str) -> Stop:
     """The failure of a call for which there is no report to draw."""
     more = {"code": failed.code.name, "reason": failed.reason, "details": dict(failed.details)}
     if failed.code is Code.UNAVAILABLE and not failed.reason:
+        if failed.sent and failed.message and not no_connection(failed.message):
+            text = f"the connection to the dispatcher at {server} was lost before it answered"
+            return Stop(text, "it may be stopping; ask again", more={**more, "detail": failed.message})
         hint = "start one with `fanmesh dev` or `fanmesh serve CONFIG`, or say where it is: --server HOST:PORT"
         return Stop(f"no dispatcher listening at {server}", hint, more={**more, "detail": failed.message})
-    return Stop(str(failed), HINTS.get(failed.reason) or HINTS.get(failed.code.name, ""), Exit.FAILED, more)
+    hint = HINTS.get(failed.reason) or HINTS.get(failed.code.name, "")
+    if (cause := failed.details.get("cause_code", "")) in OF_THE_INPUT:
+        hint = f"the worker says {cause}: look at what it was given ({hint})"
+    return Stop(str(failed), hint, Exit.FAILED, more)
 
+
+OF_THE_INPUT: Final = frozenset({"INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE", "FAILED_PRECONDITION"})
+"""Codes with which a worker says that the input is at fault, and not the worker."""
 
 HINTS: Final = {
     "PLAN_UNKNOWN": "`fanmesh check FILE -o json` lists the plans of a configuration",

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final, NoReturn
 
 from cyclopts import App
@@ -13,6 +14,7 @@ from cyclopts.exceptions import CycloptsError
 
 from fanmesh.cli.ends import Exit, Stop
 from fanmesh.cli.verbs import VERBS
+from fanmesh.runtime.environ import BadVariable
 
 HELP: Final = """One request in, many gRPC services called at once, one merged answer out: on time, and honest about what is
 missing.
@@ -56,6 +58,8 @@ def run(arguments: Sequence[str]) -> int:
         return _say(Stop(str(error).strip(), f"see `fanmesh {f'{verb} --help'.strip()}`", Exit.USAGE), json=json)
     except Stop as stop:
         return _say(stop, json=json)
+    except BadVariable as error:
+        return _say(Stop(str(error), "set it to that, or unset it", Exit.USAGE), json=json)
     except BrokenPipeError:  # whoever read us has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
@@ -89,7 +93,7 @@ def complete(arguments: Sequence[str]) -> list[str]:
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether `-o json` is given, also on a command line that cannot be read: its error must be JSON, too."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    pairs = zip_longest(arguments, arguments[1:], fillvalue="")
     whole = {"--output=json", "-o=json", "-ojson"}
     return any(word in whole or (word in {"-o", "--output"} and value == "json") for word, value in pairs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,12 +16,14 @@ from cyclopts import Parameter
 from dispatcher.app import Dispatcher
 from dispatcher.config import Config, ConfigErrors
 from dispatcher.settings import Settings
+from fanmesh.cli.arguments import address
 from fanmesh.cli.check import summary
 from fanmesh.cli.ends import Exit, Output, Stop
 from fanmesh.cli.loading import load, load_or_stop
 from fanmesh.cli.say import document
 from fanmesh.cli.tying import Tied, tie
 from fanmesh.cli.watching import changes
+from fanmesh.model.times import seconds
 from fanmesh.runtime import logs
 from fanmesh.runtime.logs import logger
 from fanmesh.transport.choosing import UnknownTransport
@@ -50,11 +53,15 @@ def serve(
         output: Text, or one JSON document.
     """
     logs.configure()
+    settings = Settings(
+        listen=None if listen is None else address(listen, "--listen"),
+        metrics=None if metrics is None else address(metrics, "--metrics", unix=False),
+    )
     loaded = load_or_stop(config)
     if tied:
         tie()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(loaded, config, Settings(listen=listen, metrics=metrics), watch=watch, output=output))
+        runner.run(_serve(loaded, config, settings, watch=watch, output=output))
     return Exit.OK
 
 
@@ -68,36 +75,56 @@ async def started(config: Config, settings: Settings) -> Dispatcher:
         await dispatcher.start()
     except OSError as error:
         await dispatcher.stop()
-        address = settings.listen or config.server.listen
+        listen = settings.listen or config.server.listen
         metrics = settings.metrics or config.server.metrics or "-"
         raise Stop(
             f"cannot listen: {error.strerror or error}",
-            f"another process may have {address} or {metrics} (metrics); end it, or change `server:` in the configuration",
+            f"another process may have {listen} or {metrics} (metrics); end it, or change `server:` in the configuration",
         ) from error
+    except asyncio.CancelledError:
+        await dispatcher.stop()
+        raise
     return dispatcher
 
 
 async def _serve(config: Config, file: Path, settings: Settings, *, watch: bool, output: str) -> None:
     stop = asyncio.Event()
+    asked = asyncio.ensure_future(stop.wait())
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    dispatcher = await started(config, settings)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: _leave() if stop.is_set() else stop.set())
+    starting = asyncio.ensure_future(started(config, settings))
+    await asyncio.wait((asked, starting), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():  # it waits for workers
+        starting.cancel()
+        await asyncio.wait((starting,))
+        return
+    dispatcher = starting.result()
+    log = logger("dispatcher")
     try:
         host = (settings.listen or config.server.listen).rpartition(":")[0]
-        address = config.server.listen if host == "unix" else f"{host}:{dispatcher.port}"
+        where = config.server.listen if host == "unix" else f"{host}:{dispatcher.port}"
         if output == "json":
-            document({"listen": address, "metrics_port": dispatcher.metrics_port, "config": config.version, "pid": os.getpid()})
+            document({"listen": where, "metrics_port": dispatcher.metrics_port, "config": config.version, "pid": os.getpid()})
         else:
-            print(f"dispatcher on {address}: {summary(config)}", flush=True)
+            print(f"dispatcher on {where}: {summary(config)}", flush=True)
         watching = asyncio.ensure_future(_reload(dispatcher, file)) if watch else None
-        await stop.wait()
+        await asked
+        log.info("stopping", requests=dispatcher.door.in_flight, drain=seconds(dispatcher.config.server.drain))
         if watching is not None:
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
     finally:
+        asked.cancel()
         await dispatcher.stop()
+    log.info("stopped")
+
+
+def _leave() -> None:
+    """Whoever presses Ctrl-C a second time does not want to wait for those that are still being answered."""
+    sys.stderr.write("stopped without waiting\n")
+    os._exit(130)
 
 
 async def _reload(dispatcher: Dispatcher, file: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from fanmesh.cli.arguments import span
+from fanmesh.cli.arguments import address, span, taken
 from fanmesh.cli.behaving import behaviour as read_behaviour
 from fanmesh.cli.ends import Exit, Output, Stop
 from fanmesh.cli.importing import warm_up, workers
@@ -47,6 +47,7 @@ def worker(
         output: Text, or one JSON document.
     """
     logs.configure()
+    listen = address(listen, "--listen")
     found = workers(functions)
     names = [each.name for each in found]
     act = read_behaviour(behaviour, names, seed)
@@ -67,9 +68,9 @@ def worker(
             transport=transport,
         )
     except OSError as error:
-        raise Stop(f"cannot listen on {listen}: {error}", "another process may have it; choose another port") from error
+        raise taken(listen, error) from error
     except UnknownTransport as error:
-        raise Stop(str(error), "choose another --transport", Exit.USAGE) from error
+        raise Stop(str(error), "choose another --transport, or FANMESH_TRANSPORT", Exit.USAGE) from error
     except ValueError as error:
         raise Stop(str(error), "serve each under a name of its own: NAME=MODULE:FUNCTION", Exit.USAGE) from error
     finally:

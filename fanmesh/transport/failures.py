@@ -42,6 +42,11 @@ def failure(code: int, message: str, trailers: Metadata, *, address: str, connec
     return RpcError(known, message, trailers, sent=sent, local_deadline=late and known is Code.DEADLINE_EXCEEDED)
 
 
+def no_connection(message: str) -> bool:
+    """Whether this reads like the core about a connection that it did not get. A peer can say so, too: only for words."""
+    return message.startswith((_NO_CONNECTION, *_NO_NAME, _NO_XDS))
+
+
 def _never_sent(message: str, address: str) -> bool:
     """Whether the text is the core's own about a connection to `address` that it did not get."""
     if message.startswith(_NO_CONNECTION):

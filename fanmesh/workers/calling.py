@@ -55,6 +55,14 @@ def failing_well(worker: Worker[Any], ctx: Context) -> Iterator[None]:
 
 async def answer(worker: Worker[Any], value: Value, ctx: Context) -> Any:
     """The worker's whole answer, whichever way it answers. Raises Fault."""
+    answered = await _answer(worker, value, ctx)
+    if isinstance(answered, Fault):  # a slip that would else be a success with a strange value
+        _log.error("worker %s returned a Fault instead of raising it: %s", worker.name, answered)
+        raise Fault.internal("returned a Fault; it has to be raised")
+    return answered
+
+
+async def _answer(worker: Worker[Any], value: Value, ctx: Context) -> Any:
     data = read_input(worker, value)
     match worker.answers:
         case Answers.ONCE:

@@ -12,6 +12,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from fanmesh.client import AsyncClient, Client
 from fanmesh.client_codec import DISPATCH, DISPATCH_STREAM, EXPLAIN
+from fanmesh.fitting import ResultMismatch
 from fanmesh.model.coverage import Coverage, Degraded
 from fanmesh.model.fault import Code
 from fanmesh.model.report import BranchReport, Report
@@ -249,12 +250,14 @@ async def test_a_reply_that_cannot_be_read_is_a_failure(connect: Connect, plan: 
 @pytest.mark.asyncio
 @BOTH
 async def test_what_is_not_json_never_leaves_and_what_does_not_fit_is_named(connect: Connect) -> None:
-    """The caller's own mistakes are PayloadErrors with the field."""
+    """The caller's own mistakes are PayloadErrors with the field; what came is there all the same, with its report."""
     async with _Dispatcher() as dispatcher, connect(dispatcher.target) as client:
         with pytest.raises(PayloadError, match=r"^a: nan"):
             await client.dispatch("enrich", {"a": float("nan")})
-        with pytest.raises(PayloadError, match="valid integer"):
+        with pytest.raises(ResultMismatch, match="valid integer") as unfit:
             await client.dispatch("enrich", returns=int)
+        assert unfit.value.result.report.plan == "enrich"
+        assert not isinstance(unfit.value.result.value, int)
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,24 @@ async def test_a_reload_is_one_step() -> None:
         await dispatcher.stop()
         await first.stop()
         await second.stop()
+
+
+async def test_what_needs_a_restart_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """A new address of the server is not listened on, and whoever wrote it should hear that."""
+    worker = await serve(one)
+    dispatcher = Dispatcher(config(f"127.0.0.1:{worker.port}"), Settings(ready_within=1.0))
+    await dispatcher.start()
+    try:
+        same = config(f"127.0.0.1:{worker.port}")
+        other = replace(same, server=replace(same.server, listen="127.0.0.1:1", drain=7))
+        for given, named in ((same, False), (other, True), (same, True)):
+            caplog.clear()
+            await dispatcher.reload(given)
+            assert ("takes effect with a restart" in caplog.text) is named
+            assert ("server.listen" in caplog.text) is named
+    finally:
+        await dispatcher.stop()
+        await worker.stop()
 
 
 PLACE = {"effect": "read", "limit": {"in_flight": 1, "queue": 8}}

@@ -83,6 +83,8 @@ async def test_every_way_to_fail_has_its_status() -> None:
                 return {"score": float("nan")}
             case "object":
                 return object()
+            case "returned":
+                return Fault.not_found("ip")
         raise KeyError("secret")
 
     async with served(fails) as channel:
@@ -96,6 +98,8 @@ async def test_every_way_to_fail_has_its_status() -> None:
         assert (error.code, error.message) == (Code.INTERNAL, "the answer is not JSON: score: nan is not JSON")
         error = await refused(channel, "object")
         assert (error.code, error.message) == (Code.INTERNAL, "the answer is not JSON: object has no JSON form")
+        error = await refused(channel, "returned")
+        assert (error.code, error.message) == (Code.INTERNAL, "returned a Fault; it has to be raised")
 
 
 @pytest.mark.asyncio

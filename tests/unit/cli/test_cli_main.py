@@ -21,6 +21,41 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert "3 partial" in out
 
 
+def test_without_a_word_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """`fanmesh` alone is the first thing that people type."""
+    assert run([]) == Exit.OK
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", ["worker", "aggregate", "serve"])
+def test_a_variable_that_cannot_be_meant_is_an_error_in_a_line(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the variable and what it may be, and is a mistake of usage."""
+    monkeypatch.setenv("FANMESH_LOG_LEVEL", "loud")
+    assert run([verb]) == Exit.USAGE
+    err = capsys.readouterr().err
+    assert err.startswith("fanmesh: environment variable FANMESH_LOG_LEVEL='loud': expected one of debug, info")
+    assert len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["worker", "hello:hello", "--listen", "localhost"], "--listen: localhost has no port"),
+        (["aggregate", "--listen", "127.0.0.1:99999"], "--listen: 99999 is not a port"),
+        (["serve", "--listen", ":52099"], "--listen: :52099 has no host"),
+        (["serve", "--metrics", "localhost"], "--metrics: localhost has no port"),
+        (["serve", "--metrics", "unix:/run/m"], "--metrics: it cannot be a socket"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(words: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """GRPC would listen on port 443, or on what is left of a number over 65535, and say nothing."""
+    assert run(words) == Exit.USAGE
+    assert capsys.readouterr().err.startswith(f"fanmesh: {why}\n  → write ")
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_shows_how(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each verb's help has a line to copy, and says what to do with -o."""

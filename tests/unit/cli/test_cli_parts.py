@@ -44,6 +44,19 @@ def test_other_spans_are_refused(text: str) -> None:
         arguments.span(text, "--timeout")
 
 
+@pytest.mark.parametrize("text", ["127.0.0.1:0", "localhost:65535", "[::1]:50051", "0.0.0.0:1", "geo_1:80", "unix:/run/s"])
+def test_addresses_to_listen_on(text: str) -> None:
+    """A host with a port, or a socket, unchanged."""
+    assert arguments.address(text, "--listen") == text
+
+
+@pytest.mark.parametrize("text", ["", "localhost", ":80", "h:", "h:80a", "h:65536", "52099", "./s", "unix:", "a b:1"])
+def test_other_addresses_are_refused(text: str) -> None:
+    """Anything else names the option."""
+    with pytest.raises(Stop, match="--listen"):
+        arguments.address(text, "--listen")
+
+
 def test_pairs() -> None:
     """`k=v` keeps further equals signs; a key twice is a mistake."""
     assert arguments.pairs(["a=1", "b=x=y", "c="], "--attr") == {"a": "1", "b": "x=y", "c": ""}
@@ -123,6 +136,16 @@ def test_failures_say_what_to_do_next() -> None:
     assert "no dispatcher" in refused(DispatchFailed(Code.UNAVAILABLE), "h:1").message
     assert "route" in refused(DispatchFailed(Code.NOT_FOUND, "NO_ROUTE", "none"), "h:1").hint
     assert refused(DispatchFailed(Code.UNAVAILABLE, "COMPLETION_UNREACHABLE", "x"), "h:1").message.startswith("UNAVAILABLE")
+
+
+def test_who_cannot_be_reached_and_who_was_lost_are_told_apart() -> None:
+    """Nobody should look for a dispatcher that is there; nor weaken a plan because its input was wrong."""
+    nobody = refused(DispatchFailed(Code.UNAVAILABLE, sent=False), "h:1")
+    lost = refused(DispatchFailed(Code.UNAVAILABLE, message="Cancelling all calls"), "h:1")
+    assert nobody.message == "no dispatcher listening at h:1"
+    assert lost.message == "the connection to the dispatcher at h:1 was lost before it answered"
+    wrong = DispatchFailed(Code.UNAVAILABLE, "COMPLETION_UNREACHABLE", details={"cause_code": "INVALID_ARGUMENT"})
+    assert refused(wrong, "h:1").hint.startswith("the worker says INVALID_ARGUMENT: look at what it was given")
 
 
 def test_a_new_traceparent_is_valid_and_sampled() -> None:

@@ -53,6 +53,15 @@ def test_the_table(by: CompletedBy, code: Code, reason: str) -> None:
     assert (refusal.code, refusal.reason) == (code, reason)
 
 
+def test_nothing_to_run_says_what_failed() -> None:
+    """An expression that failed is the reason, also if it is no `if`; else every `if` is false."""
+    rows = [row(S.SKIPPED, R.CONDITION), row(S.SKIPPED, R.CONDITION_ERROR, branch="b", detail='input: no key "x"')]
+    for given, text in ((rows, 'no branch was to run; branch b: input: no key "x"'), (rows[:1], "every `if` is false")):
+        refusal = refusal_of(verdict(C.EMPTY), NO_RESULT, given)
+        assert refusal is not None
+        assert refusal.message.endswith(text)
+
+
 def test_a_deadline_names_what_is_missing() -> None:
     """DEADLINE names the branches that did not answer, and not those that did."""
     refusal = refusal_of(verdict(C.HARD_TIMEOUT), NO_RESULT, [row(S.SUCCEEDED, R.NONE), row(S.TIMED_OUT, branch="late")])
