@@ -14,6 +14,7 @@ from cyclopts.exceptions import CycloptsError
 
 from fanmesh.cli.ends import Exit, Stop
 from fanmesh.cli.verbs import VERBS
+from fanmesh.runtime import environ
 from fanmesh.runtime.environ import BadVariable
 
 HELP: Final = """One request in, many gRPC services called at once, one merged answer out: on time, and honest about what is
@@ -113,6 +114,7 @@ def _say(stop: Stop, *, json: bool) -> int:
 
 def main() -> NoReturn:
     """The console script."""
+    environ.unless_set("GRPC_VERBOSITY", "ERROR")  # its core mentions each peer that says goodbye
     for stream in (sys.stdout, sys.stderr):
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors="replace")  # a terminal without block elements must not end a call with a traceback

@@ -26,6 +26,11 @@ def text(name: str, default: str = "") -> str:
     return os.environ.get(name, "").strip() or default
 
 
+def unless_set(name: str, value: str) -> None:
+    """Set the variable for this process and its children, unless somebody has. Before whoever reads it is imported."""
+    os.environ.setdefault(name, value)
+
+
 def inherited(more: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with `more` in it, for a child process."""
     return {**os.environ, **more}

@@ -46,3 +46,14 @@ def test_a_child_inherits_the_environment_and_what_is_added(monkeypatch: pytest.
     monkeypatch.setenv("Y", "ours")
     assert environ.inherited({"X": "theirs"}).items() >= {("X", "theirs"), ("Y", "ours")}
     assert environ.text("X") == "ours"
+
+
+def test_what_somebody_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default of ours is one for this process and its children, and nobody's wish is overruled."""
+    monkeypatch.delenv("X", raising=False)
+    environ.unless_set("X", "ours")
+    environ.unless_set("X", "later")
+    assert environ.text("X") == "ours"
+    monkeypatch.setenv("X", "theirs")
+    environ.unless_set("X", "ours")
+    assert environ.text("X") == "theirs"
