@@ -7,7 +7,7 @@ which every request pins when it arrives, and keeps the rest.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from dispatcher.assembly import assemble, embedded
@@ -175,6 +175,13 @@ class Dispatcher:
         if fixed:
             self._log.warning("takes effect with a restart", keys=[f"server.{key}" for key in fixed])
         self._log.info("reloaded", config=config.version)
+
+    async def renewed(self, workers: Collection[str]) -> None:
+        """These run anew: nothing is held against them any more, and they are connected to."""
+        for worker in workers:
+            for endpoint in self._endpoints.of(worker):
+                self.books.drop(worker, endpoint.address)
+        await self._endpoints.reach(workers, self.settings.ready_within)
 
     async def stop(self) -> None:
         """Say NOT_SERVING for as long as `server.announce` says, let requests end within `server.drain`, close everything."""

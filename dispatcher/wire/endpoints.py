@@ -216,6 +216,12 @@ class Endpoints:
         ready = await asyncio.gather(*(channel.wait_ready(within) for channel in channels))
         return list(dict.fromkeys(channel.address for channel, up in zip(channels, ready, strict=True) if not up))
 
+    async def reach(self, workers: Iterable[str], within: float) -> None:
+        """Connect to these again, for up to `within` seconds."""
+        known = [(worker, self.of(worker.name)) for name in workers if (worker := self._workers.get(name)) is not None]
+        channels = [self._channels[key] for worker, endpoints in known for key in _keys(worker, endpoints)]
+        await asyncio.gather(*(channel.wait_ready(within) for channel in channels))
+
     async def aclose(self) -> None:
         """Watch nobody, and close every channel, those that drain included."""
         self._watcher.close()

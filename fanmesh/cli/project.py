@@ -129,6 +129,8 @@ class Project:
                 await asyncio.gather(*(self._children[group].stop() for group in hit if group in self._children))
                 await self._run([group for group in hit if group in self._children])
                 if up := [name for group in hit if self._children[group].running for name in group.names]:
+                    if self._dispatcher is not None:
+                        await self._dispatcher.renewed(up)
                     self._say(f"{', '.join(up)} again ready")
 
     async def follow_config(self) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fanmesh.client import Client
+from fanmesh.model.states import BranchReason
+from fanmesh.result import DispatchFailed
 from tests.kit.commands import ADA, dev, free_ports, gone, project
 
 pytestmark = pytest.mark.slow
@@ -77,5 +80,32 @@ def test_a_worker_that_cannot_start_waits_for_its_source(tmp_path: Path) -> None
         code.write_text(good)
         made.program.until("again ready")
         assert any("ZeroDivisionError" in line for line in made.program.seen)
-        made.becomes(lambda client: client.dispatch("only", {"name": "Ada"}).complete)
+        assert made.call("only", "-d", ADA).returncode == 0
+        assert made.program.end() == 0
+
+
+def failure(client: Client) -> BranchReason:
+    """Why the only branch of the plan has no answer."""
+    with pytest.raises(DispatchFailed) as failed:
+        client.dispatch("only", {"name": "Ada"})
+    assert failed.value.report is not None
+    return failed.value.report["hello"].reason
+
+
+def test_what_failed_before_is_not_held_against_a_worker_that_runs_anew(tmp_path: Path) -> None:
+    """Its breaker was open and its connection backed off; "again ready" is said when the next call is answered."""
+    directory = project(tmp_path / "p")
+    code = directory / "hello.py"
+    good = code.read_text()
+    with dev(directory) as made:
+        code.write_text(f"{good}\n1 / 0\n")
+        made.program.until("ZeroDivisionError")
+        with Client(made.server) as client:  # three times open, each time for twice as long
+            for _ in range(3):
+                for reason in (BranchReason.WORKER_ERROR, BranchReason.BREAKER_OPEN):
+                    while failure(client) is not reason:
+                        pass
+        code.write_text(good)
+        made.program.until("again ready")
+        assert made.call("only", "-d", ADA).returncode == 0
         assert made.program.end() == 0
