@@ -10,7 +10,9 @@ import pytest
 
 from fanmesh.model.fault import Code
 from fanmesh.transport.fast import FastTransport
-from fanmesh.transport.port import Routes, ServerCall, ServerOptions, StatusError
+from fanmesh.transport.fast.defences import MAX_FIELDS, MAX_HEADERS
+from fanmesh.transport.fast.headers import BadMetadata
+from fanmesh.transport.port import Metadata, Routes, ServerCall, ServerOptions, StatusError
 from tests.kit.fast_served import ask, serving, status_of
 from tests.kit.h2_peer import Peer, calling, message, request
 from tests.kit.peers import Worker, failing, soon
@@ -80,6 +82,71 @@ async def test_trailers_are_no_larger_than_the_caller_takes() -> None:
         ask(peer, b"/t.T/more")
         found = await status_of(peer, 2)
         assert (int(found[b"grpc-status"]), found.get(b"k")) == (Code.ABORTED, None)
+
+
+FIELDS = tuple((f"k{n}", "v") for n in range(MAX_FIELDS))
+"""Too many together with those of gRPC's own."""
+
+
+@pytest.mark.parametrize("metadata", [FIELDS, (("k", "v" * MAX_HEADERS),)], ids=["many", "large"])
+async def test_initial_metadata_that_the_caller_does_not_take_is_the_handlers_affair(metadata: Metadata) -> None:
+    """BadMetadata, after which it may go on; it would end the connection, and with it the calls of others."""
+
+    async def tell(_: bytes, call: ServerCall) -> bytes:
+        try:
+            await call.send_headers(metadata)
+        except BadMetadata as e:
+            return str(e).encode()
+        return b""
+
+    async def fall(_: bytes, call: ServerCall) -> bytes:
+        await call.send_headers(metadata)
+        return b""
+
+    worker = Worker()
+    routes = Routes(unary={"/t.T/tell": tell, "/t.T/fall": fall, "/t.T/hang": worker.hang})
+    async with serving(routes) as (server, _):
+        channel = FAST.connect(f"127.0.0.1:{server.port}")
+        other = asyncio.ensure_future(channel.unary("/t.T/hang", b""))
+        await soon(worker.arrived)
+        assert b"that the caller takes" in (await channel.unary("/t.T/tell", b"", timeout=5)).payload
+        assert (await failing(lambda: channel.unary("/t.T/fall", b"", timeout=5))).code is Code.INTERNAL
+        assert not other.done()
+        other.cancel()
+        await channel.close()
+
+
+async def test_trailers_are_no_more_fields_than_a_caller_takes() -> None:
+    """They would end its connection: RESOURCE_EXHAUSTED in the place of OK, and another status without them."""
+
+    async def many(_: bytes, call: ServerCall) -> bytes:
+        call.set_trailers(FIELDS)
+        return b""
+
+    async def more(_: bytes, __: ServerCall) -> bytes:
+        raise StatusError(Code.ABORTED, "no", trailers=FIELDS)
+
+    async with serving(Routes(unary={"/t.T/many": many, "/t.T/more": more})) as (server, _):
+        channel = FAST.connect(f"127.0.0.1:{server.port}")
+        assert (await failing(lambda: channel.unary("/t.T/many", b"", timeout=5))).code is Code.RESOURCE_EXHAUSTED
+        error = await failing(lambda: channel.unary("/t.T/more", b"", timeout=5))
+        assert (error.code, error.message, error.trailers) == (Code.ABORTED, "no", ())
+        await channel.close()
+
+
+async def test_a_message_that_the_caller_does_not_take_does_not_hide_the_status() -> None:
+    """It stays behind."""
+
+    async def talk(_: bytes, __: ServerCall) -> bytes:
+        raise StatusError(Code.ABORTED, "no " * 300)
+
+    async with serving(Routes(unary={"/t.T/talk": talk})) as (server, _):
+        peer = await calling(server.port)
+        peer.h2.update_settings({6: 500})
+        peer.flush()
+        await peer.wait(ngh2.SettingsAcknowledged, 2)
+        ask(peer, b"/t.T/talk")
+        assert int((await status_of(peer))[b"grpc-status"]) == Code.ABORTED
 
 
 async def test_trailers_that_cannot_be_sent_do_not_hide_the_status() -> None:
