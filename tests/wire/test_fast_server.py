@@ -23,15 +23,17 @@ FAST = FastTransport()
 
 
 async def test_what_is_no_grpc_call_is_answered_in_http() -> None:
-    """415 for another content type, 405 for another method; no handler sees it."""
+    """415 for another content type, also one that only begins like gRPC's, 405 for another method; no handler sees it."""
     async with serving() as (server, _):
         peer = await calling(server.port)
         fields = dict(request())
-        for wrong in ({b"content-type": b"text/plain"}, {b":method": b"GET"}):
+        wrongs = [{b"content-type": kind} for kind in (b"text/plain", b"application/grpc-web", b"application/grpcfoo")]
+        for wrong in (*wrongs, {b":method": b"GET"}):
             peer.h2.send_request([*{**fields, **wrong}.items()], end_stream=True)
             peer.flush()
-        await peer.wait(ngh2.StreamClosed, 2)
-        assert [dict(event.headers)[b":status"] for event in peer.of(ngh2.ResponseReceived)] == [b"415", b"405"]
+        await peer.wait(ngh2.StreamClosed, 4)
+        assert [dict(event.headers)[b":status"] for event in peer.of(ngh2.ResponseReceived)] == [b"415"] * 3 + [b"405"]
+        ask(peer, b"/t.T/echo", b"x", (b"content-type", b"application/grpc+proto"))
 
 
 @pytest.mark.parametrize(
@@ -256,10 +258,14 @@ async def test_a_handler_that_does_not_read_stops_its_caller_and_nobody_else() -
         await channel.close()
 
 
-async def test_an_early_answer_stops_the_upload() -> None:
-    """The caller is asked to stop (RST_STREAM NO_ERROR) after it has the status, and has it as the answer."""
+@pytest.mark.parametrize("window", [65_535, 0])
+async def test_an_early_answer_stops_the_upload(window: int) -> None:
+    """The caller is asked to stop (RST_STREAM NO_ERROR) after it has the status, and has it as the answer, window or not."""
     async with serving(options=ServerOptions(receive_limit=1000)) as (server, _):
         peer = await calling(server.port)
+        peer.h2.update_settings({4: window})
+        peer.flush()
+        await peer.wait(ngh2.SettingsAcknowledged, 2)
         stream = peer.h2.send_request(request())
         peer.h2.send_data(stream, message(b"x" * 2000))
         peer.flush()

@@ -44,7 +44,7 @@ Servers of grpc-go, grpc-java and gRPC's core say ENHANCE_YOUR_CALM, too_many_pi
 less than five minutes after another, counted since they last sent something; as a client the core stops after two, too."""
 
 LINGER: Final = 60.0
-"""Seconds in which a finished answer must have left: against callers that ask for much and read nothing."""
+"""Seconds in which some of a finished answer must have left: against callers that ask for much and read nothing."""
 
 PEER_RESETS: Final = (5000, 1000)
 """Streams that a client may reset before they are answered: at once, and per second. Against rapid reset (CVE-2023-44487); a

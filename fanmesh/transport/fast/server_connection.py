@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
 import ngh2
@@ -138,7 +139,8 @@ class ServerConnection(Connection):
                 if self._drained:
                     self._close_if_drained()
             elif type(event) is StreamReset:
-                if event.stream_id in calls and not self._resets.take(now_ns()):
+                known = event.stream_id in calls or event.stream_id in self._finishing
+                if known and not self._resets.take(now_ns()):
                     self.calm("too many streams are reset")
             elif type(event) is TrailersReceived:
                 call = calls.get(event.stream_id)
@@ -171,10 +173,11 @@ class ServerConnection(Connection):
         known = dict(fields)
         path = known.get(b":path", b"")
         kind = known.get(b"content-type", b"")
-        if known.get(b":method") != b"POST" or not kind.startswith(b"application/grpc"):
+        if known.get(b":method") != b"POST" or not headers.is_grpc(kind):
             wrong = b"405" if known.get(b":method") != b"POST" else b"415"
-            self.h2.send_response(stream, [(b":status", wrong)], end_stream=True)
             self._finishing[stream] = end
+            with suppress(ngh2.NGH2Error):  # reset in the same read, which is yet to be counted
+                self.h2.send_response(stream, [(b":status", wrong)], end_stream=True)
             return
         route = self._table.get(path) or Route(path.decode("latin-1"), Kind.UNARY, None, quiet=True)
         call = self.calls[stream] = Call(self, stream, fields, route.path, route.kind, route.handler, quiet=route.quiet)
@@ -203,23 +206,36 @@ class ServerConnection(Connection):
 
     def flushed(self) -> None:
         """Streams that are answered before their request was whole: ask the caller to stop sending it."""
-        if not self._finishing:
+        if not self._finishing or self.closed:
             return
         for stream in [stream for stream, received in self._finishing.items() if not received]:
-            if not self.h2.queued_body_size(stream):
+            if self._has_left(stream):
                 del self._finishing[stream]
                 self.reset(stream, NO_ERROR)
-        if self._finishing and not self.closed and "linger" not in self._timers:
-            self._timers["linger"] = self.loop.call_later(LINGER, self._linger, frozenset(self._finishing))
+        if "linger" not in self._timers:
+            self._watch()
 
-    def _linger(self, then: frozenset[int]) -> None:
-        """Answers that have waited all that time for room are thrown away."""
-        del self._timers["linger"]
-        for stream in then & self._finishing.keys():
-            del self._finishing[stream]
-            self.reset(stream, CANCEL)
+    def _has_left(self, stream: int) -> bool:
+        """Whether an answer is out. Trailers have no size and wait for a window all the same; headers never do."""
+        h2, call = self.h2, self.calls.get(stream)
+        if h2.queued_body_size(stream):
+            return False
+        return call is None or not call.begun or (h2.remote_window_size > 0 and h2.stream_remote_window_size(stream) > 0)
+
+    def _watch(self) -> None:
+        """Look again later at the answers that are on their way."""
         if self._finishing and not self.closed:
-            self._timers["linger"] = self.loop.call_later(LINGER, self._linger, frozenset(self._finishing))
+            left = {stream: self.h2.queued_body_size(stream) for stream in self._finishing}
+            self._timers["linger"] = self.loop.call_later(LINGER, self._linger, left)
+
+    def _linger(self, then: Mapping[int, int]) -> None:
+        """Answers of which nothing has been taken in all that time are thrown away. `then`: what was left of each."""
+        del self._timers["linger"]
+        for stream, left in then.items():
+            if stream in self._finishing and self.h2.queued_body_size(stream) >= left:
+                del self._finishing[stream]
+                self.reset(stream, CANCEL)
+        self._watch()
 
     # ---------------------------------------------------------------- its own life
 
@@ -257,7 +273,8 @@ class ServerConnection(Connection):
             return
         self._drained = 2
         self._timers.pop("notice").cancel()
-        self.h2.send_goaway(NO_ERROR)
+        with suppress(ngh2.NGH2Error):  # the peer has said so itself, in the same read as its answer to the ping
+            self.h2.send_goaway(NO_ERROR)
         self.schedule()
         self._close_if_drained()
 
@@ -282,4 +299,5 @@ class ServerConnection(Connection):
         self.calls.clear()
         for call in calls:
             call.closed()
+        self.deadlines.close()
         self._gone(self)
