@@ -1,6 +1,7 @@
 """The fast transport as a server, for callers that do what no gRPC client does on demand."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -331,8 +332,8 @@ async def test_a_unix_socket_serves_and_is_cleaned_up(tmp_path: Path) -> None:
     await server.stop()
     assert not path.exists()
     left = FAST.server(listen, worker.routes())
-    for socket in left._sockets:
-        socket.close()
+    for one in left._sockets:
+        one.close()
     again = FAST.server(listen, worker.routes())
     await again.start()
     await again.stop()
@@ -348,3 +349,17 @@ async def test_several_servers_share_a_port() -> None:
     for server in (first, second):
         await server.start()
         await server.stop()
+
+
+async def test_hundreds_may_connect_at_once(tmp_path: Path) -> None:
+    """More than asyncio's own 100 wait to be accepted while the loop is busy; a unix socket says at once if not."""
+    server = FAST.server(f"unix:{tmp_path / 's'}", Worker().routes())
+    await server.start()
+    waiting = [socket.socket(socket.AF_UNIX) for _ in range(120)]
+    told = []
+    for one in waiting:
+        one.setblocking(False)
+        told.append(one.connect_ex(str(tmp_path / "s")))
+        one.close()
+    assert not any(told)
+    await server.stop()

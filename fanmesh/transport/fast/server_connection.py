@@ -53,9 +53,10 @@ class Running(Protocol):
 
 
 class ServerConnection(Connection):
-    """One caller. `table` is the routes by path, `gone` is told of the end."""
+    """One caller. `table` is the routes by path; `came` is told when it can take calls, and `gone` of the end."""
 
     __slots__ = (
+        "_came",
         "_control",
         "_drained",
         "_fed",
@@ -76,6 +77,7 @@ class ServerConnection(Connection):
         self,
         table: Mapping[bytes, Route],
         running: Running,
+        came: Callable[[ServerConnection], None],
         gone: Callable[[ServerConnection], None],
         *,
         limit: int,
@@ -84,6 +86,7 @@ class ServerConnection(Connection):
     ) -> None:
         super().__init__(ngh2.Role.SERVER, _SETTINGS, encrypted=encrypted, gzip=gzip)
         self._table = table
+        self._came = came
         self._gone = gone
         self.running = running
         self.deadlines = Deadlines(self.loop)
@@ -105,6 +108,7 @@ class ServerConnection(Connection):
         super().connection_made(transport)
         if not self.closed:
             self._timers["idle"] = self.loop.call_later(IDLE_PING, self._look_after)
+            self._came(self)
 
     # ---------------------------------------------------------------- events
 
