@@ -62,6 +62,26 @@ async def test_streams_that_are_no_calls_are_counted_when_they_are_reset() -> No
         assert peer.of(ngh2.GoAwayReceived)[-1].error_code == ngh2.ErrorCode.ENHANCE_YOUR_CALM
 
 
+async def test_streams_that_the_engine_resets_are_counted() -> None:
+    """MadeYouReset: a call starts a handler, its body is not what its content-length says, and its caller resets nothing."""
+    async with serving() as (server, _):
+        peer = await calling(server.port)
+
+        async def attack() -> None:
+            for done in range(1, 100):
+                sent = b""
+                for _ in range(100):
+                    stream = peer.h2.send_request(request(b"/t.T/chat", (b"content-length", b"1")))
+                    sent += peer.h2.data_to_send() + b"\0\0\2\0\0" + stream.to_bytes(4, "big") + b"\0\0"
+                peer.transport.write(sent)
+                await peer.wait(ngh2.StreamReset, 100 * done)
+
+        with pytest.raises((ConnectionError, ngh2.ConnectionStateError)):
+            await attack()
+        await peer.gone()
+        assert peer.of(ngh2.GoAwayReceived)[-1].error_code == ngh2.ErrorCode.ENHANCE_YOUR_CALM
+
+
 @pytest.mark.parametrize("begun", [GET, request(b"/t.T/missing"), request()], ids=["no call", "no method", "a call"])
 @pytest.mark.parametrize("last", [False, True], ids=["it goes on", "it ends"])
 async def test_a_stream_that_comes_and_goes_in_one_read_harms_no_other(begun: list[tuple[bytes, bytes]], last: bool) -> None:  # noqa: FBT001

@@ -22,7 +22,7 @@ from fanmesh.transport.fast.connection import Connection
 from fanmesh.transport.fast.deadlines import Deadlines
 from fanmesh.transport.fast.defences import IDLE_ANSWER, IDLE_PING, LINGER, MAX_STREAMS, PEER_CONTROL, PEER_RESETS, Bucket
 from fanmesh.transport.fast.listening import peer_name
-from fanmesh.transport.fast.mapping import CANCEL, NO_ERROR
+from fanmesh.transport.fast.mapping import CANCEL, NO_ERROR, PROTOCOL_ERROR
 from fanmesh.transport.fast.server_call import Call, Kind
 
 _SETTINGS: Final = {int(ngh2.Setting.MAX_CONCURRENT_STREAMS): MAX_STREAMS}
@@ -140,6 +140,8 @@ class ServerConnection(Connection):
                     if self.waiting:
                         self.release(event.stream_id)
                     call.closed()
+                if event.error_code == PROTOCOL_ERROR and not self._resets.take(now_ns()):  # the engine's doing
+                    self.calm("too many streams are malformed")
                 if self._drained:
                     self._close_if_drained()
             elif type(event) is StreamReset:
