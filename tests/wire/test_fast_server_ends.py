@@ -56,13 +56,17 @@ async def test_who_asks_after_the_end_is_told_of_it() -> None:
     """As by the other transport. One that fails keeps no other from being told."""
     arrived, told = asyncio.Event(), asyncio.Event()
 
+    def broken() -> None:
+        raise KeyError("missing")
+
     async def late(_: bytes, call: ServerCall) -> bytes:
         try:
             arrived.set()
-            return await asyncio.get_running_loop().create_future()
+            await asyncio.get_running_loop().create_future()
         finally:
-            call.on_done(lambda: {}["missing"])
+            call.on_done(broken)
             call.on_done(told.set)
+        return b""
 
     async with serving(Routes(unary={"/t.T/late": late})) as (server, _):
         channel = FAST.connect(f"127.0.0.1:{server.port}")
