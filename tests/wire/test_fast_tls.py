@@ -109,19 +109,21 @@ async def test_a_handshake_that_outlives_the_server_is_answered_with_the_end(our
     gate, halfway = asyncio.Event(), asyncio.Event()
     lines: list[Any] = []
 
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with closing(sink), suppress(ConnectionError):
+            while data := await source.read(65536):
+                sink.write(data)
+
     async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A line that holds back the caller's second packet."""
         lines.append(asyncio.current_task())
         with closing(writer), suppress(ConnectionError):
             beyond, into = await asyncio.open_connection("127.0.0.1", server.port)
-            with closing(into):
-                into.write(await reader.read(65536))
-                writer.write(await beyond.read(65536))
-                halfway.set()
-                await gate.wait()
-                into.write(await reader.read(65536))
-                while data := await beyond.read(65536):
-                    writer.write(data)
+            into.write(await reader.read(65536))
+            writer.write(await beyond.read(65536))
+            halfway.set()
+            await gate.wait()
+            await asyncio.gather(pump(reader, into), pump(beyond, writer))
 
     async with serving(ours.server()) as server:
         line = await asyncio.start_server(slowly, "127.0.0.1", 0)
@@ -134,7 +136,7 @@ async def test_a_handshake_that_outlives_the_server_is_answered_with_the_end(our
         assert not server._connections
         await channel.close()
         line.close()
-        await asyncio.wait(lines, timeout=5)
+        await asyncio.wait_for(asyncio.gather(*lines), 5)
 
 
 async def test_a_unix_socket_can_be_encrypted(ours: Authority, tmp_path: Path) -> None:
