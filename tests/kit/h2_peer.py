@@ -94,9 +94,23 @@ class Peer(asyncio.Protocol):
         return self
 
 
-async def calling(port: int) -> Peer:
+class Unhurried(Peer):
+    """Its streams have large windows, and no window opens again by itself."""
+
+    def __init__(self, role: ngh2.Role, on_event: Callable[["Peer", Any], None] | None = None) -> None:
+        super().__init__(role, on_event)
+        self.h2 = ngh2.Connection(role, ngh2.Configuration(auto_window_update=False))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello."""
+        self.transport = transport
+        self.h2.initiate_connection({2: 0, 4: 1 << 20})
+        self.flush()
+
+
+async def calling(port: int, kind: type[Peer] = Peer) -> Peer:
     """A client, connected."""
-    _, peer = await asyncio.get_running_loop().create_connection(lambda: Peer(ngh2.Role.CLIENT), "127.0.0.1", port)
+    _, peer = await asyncio.get_running_loop().create_connection(lambda: kind(ngh2.Role.CLIENT), "127.0.0.1", port)
     await peer.wait(ngh2.SettingsReceived)
     return peer
 

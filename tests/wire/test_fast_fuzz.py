@@ -69,9 +69,9 @@ ACTS = st.lists(
 
 async def serve_one(acts: list[tuple[str, Any, bool]]) -> None:
     """A conversation with our server."""
-    wire, running, gone = Wire(), _Running(), []
+    wire, running, came, gone = Wire(), _Running(), [], []
     connection = ServerConnection(
-        _table(Worker().routes(), quiet=False), running, gone.append, limit=1000, encrypted=False, gzip=True
+        _table(Worker().routes(), quiet=False), running, came.append, gone.append, limit=1000, encrypted=False, gzip=True
     )
     connection.connection_made(wire)
     peer = Scripted(ngh2.Role.CLIENT, wire, connection.data_received)
@@ -88,7 +88,7 @@ async def serve_one(acts: list[tuple[str, Any, bool]]) -> None:
     assert not connection.calls
     assert all(timer.cancelled() for timer in connection._timers.values()), "a timer keeps it alive"
     assert running.count == 0
-    assert len(gone) == 1
+    assert came == gone == [connection]
 
 
 async def call_one(acts: list[tuple[str, Any, bool]]) -> None:

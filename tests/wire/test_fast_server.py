@@ -1,6 +1,7 @@
 """The fast transport as a server, for callers that do what no gRPC client does on demand."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 
 from fanmesh.model.fault import Code
 from fanmesh.transport.fast import FastTransport
-from fanmesh.transport.port import Routes, ServerCall, ServerOptions, StatusError
+from fanmesh.transport.fast.defences import MAX_FIELDS, MAX_HEADERS
+from fanmesh.transport.fast.headers import BadMetadata
+from fanmesh.transport.port import Metadata, Routes, ServerCall, ServerOptions, StatusError
 from tests.kit.fast_served import ask, serving, status_of
 from tests.kit.h2_peer import Peer, calling, message, request
 from tests.kit.peers import Worker, failing, soon
@@ -21,15 +24,17 @@ FAST = FastTransport()
 
 
 async def test_what_is_no_grpc_call_is_answered_in_http() -> None:
-    """415 for another content type, 405 for another method; no handler sees it."""
+    """415 for another content type, also one that only begins like gRPC's, 405 for another method; no handler sees it."""
     async with serving() as (server, _):
         peer = await calling(server.port)
         fields = dict(request())
-        for wrong in ({b"content-type": b"text/plain"}, {b":method": b"GET"}):
+        wrongs = [{b"content-type": kind} for kind in (b"text/plain", b"application/grpc-web", b"application/grpcfoo")]
+        for wrong in (*wrongs, {b":method": b"GET"}):
             peer.h2.send_request([*{**fields, **wrong}.items()], end_stream=True)
             peer.flush()
-        await peer.wait(ngh2.StreamClosed, 2)
-        assert [dict(event.headers)[b":status"] for event in peer.of(ngh2.ResponseReceived)] == [b"415", b"405"]
+        await peer.wait(ngh2.StreamClosed, 4)
+        assert [dict(event.headers)[b":status"] for event in peer.of(ngh2.ResponseReceived)] == [b"415"] * 3 + [b"405"]
+        ask(peer, b"/t.T/echo", b"x", (b"content-type", b"application/grpc+proto"))
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,71 @@ async def test_trailers_are_no_larger_than_the_caller_takes() -> None:
         ask(peer, b"/t.T/more")
         found = await status_of(peer, 2)
         assert (int(found[b"grpc-status"]), found.get(b"k")) == (Code.ABORTED, None)
+
+
+FIELDS = tuple((f"k{n}", "v") for n in range(MAX_FIELDS))
+"""Too many together with those of gRPC's own."""
+
+
+@pytest.mark.parametrize("metadata", [FIELDS, (("k", "v" * MAX_HEADERS),)], ids=["many", "large"])
+async def test_initial_metadata_that_the_caller_does_not_take_is_the_handlers_affair(metadata: Metadata) -> None:
+    """BadMetadata, after which it may go on; it would end the connection, and with it the calls of others."""
+
+    async def tell(_: bytes, call: ServerCall) -> bytes:
+        try:
+            await call.send_headers(metadata)
+        except BadMetadata as e:
+            return str(e).encode()
+        return b""
+
+    async def fall(_: bytes, call: ServerCall) -> bytes:
+        await call.send_headers(metadata)
+        return b""
+
+    worker = Worker()
+    routes = Routes(unary={"/t.T/tell": tell, "/t.T/fall": fall, "/t.T/hang": worker.hang})
+    async with serving(routes) as (server, _):
+        channel = FAST.connect(f"127.0.0.1:{server.port}")
+        other = asyncio.ensure_future(channel.unary("/t.T/hang", b""))
+        await soon(worker.arrived)
+        assert b"that the caller takes" in (await channel.unary("/t.T/tell", b"", timeout=5)).payload
+        assert (await failing(lambda: channel.unary("/t.T/fall", b"", timeout=5))).code is Code.INTERNAL
+        assert not other.done()
+        other.cancel()
+        await channel.close()
+
+
+async def test_trailers_are_no_more_fields_than_a_caller_takes() -> None:
+    """They would end its connection: RESOURCE_EXHAUSTED in the place of OK, and another status without them."""
+
+    async def many(_: bytes, call: ServerCall) -> bytes:
+        call.set_trailers(FIELDS)
+        return b""
+
+    async def more(_: bytes, __: ServerCall) -> bytes:
+        raise StatusError(Code.ABORTED, "no", trailers=FIELDS)
+
+    async with serving(Routes(unary={"/t.T/many": many, "/t.T/more": more})) as (server, _):
+        channel = FAST.connect(f"127.0.0.1:{server.port}")
+        assert (await failing(lambda: channel.unary("/t.T/many", b"", timeout=5))).code is Code.RESOURCE_EXHAUSTED
+        error = await failing(lambda: channel.unary("/t.T/more", b"", timeout=5))
+        assert (error.code, error.message, error.trailers) == (Code.ABORTED, "no", ())
+        await channel.close()
+
+
+async def test_a_message_that_the_caller_does_not_take_does_not_hide_the_status() -> None:
+    """It stays behind."""
+
+    async def talk(_: bytes, __: ServerCall) -> bytes:
+        raise StatusError(Code.ABORTED, "no " * 300)
+
+    async with serving(Routes(unary={"/t.T/talk": talk})) as (server, _):
+        peer = await calling(server.port)
+        peer.h2.update_settings({6: 500})
+        peer.flush()
+        await peer.wait(ngh2.SettingsAcknowledged, 2)
+        ask(peer, b"/t.T/talk")
+        assert int((await status_of(peer))[b"grpc-status"]) == Code.ABORTED
 
 
 async def test_trailers_that_cannot_be_sent_do_not_hide_the_status() -> None:
@@ -189,10 +259,14 @@ async def test_a_handler_that_does_not_read_stops_its_caller_and_nobody_else() -
         await channel.close()
 
 
-async def test_an_early_answer_stops_the_upload() -> None:
-    """The caller is asked to stop (RST_STREAM NO_ERROR) after it has the status, and has it as the answer."""
+@pytest.mark.parametrize("window", [65_535, 0])
+async def test_an_early_answer_stops_the_upload(window: int) -> None:
+    """The caller is asked to stop (RST_STREAM NO_ERROR) after it has the status, and has it as the answer, window or not."""
     async with serving(options=ServerOptions(receive_limit=1000)) as (server, _):
         peer = await calling(server.port)
+        peer.h2.update_settings({4: window})
+        peer.flush()
+        await peer.wait(ngh2.SettingsAcknowledged, 2)
         stream = peer.h2.send_request(request())
         peer.h2.send_data(stream, message(b"x" * 2000))
         peer.flush()
@@ -258,8 +332,8 @@ async def test_a_unix_socket_serves_and_is_cleaned_up(tmp_path: Path) -> None:
     await server.stop()
     assert not path.exists()
     left = FAST.server(listen, worker.routes())
-    for socket in left._sockets:
-        socket.close()
+    for one in left._sockets:
+        one.close()
     again = FAST.server(listen, worker.routes())
     await again.start()
     await again.stop()
@@ -275,3 +349,17 @@ async def test_several_servers_share_a_port() -> None:
     for server in (first, second):
         await server.start()
         await server.stop()
+
+
+async def test_hundreds_may_connect_at_once(tmp_path: Path) -> None:
+    """More than asyncio's own 100 wait to be accepted while the loop is busy; a unix socket says at once if not."""
+    server = FAST.server(f"unix:{tmp_path / 's'}", Worker().routes())
+    await server.start()
+    waiting = [socket.socket(socket.AF_UNIX) for _ in range(120)]
+    told = []
+    for one in waiting:
+        one.setblocking(False)
+        told.append(one.connect_ex(str(tmp_path / "s")))
+        one.close()
+    assert not any(told)
+    await server.stop()

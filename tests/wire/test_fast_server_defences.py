@@ -1,13 +1,14 @@
 """What a server of the fast transport does about callers that mean harm, or have gone."""
 
 import asyncio
+from typing import Any
 
 import ngh2
 import pytest
 
 from fanmesh.transport.fast import server_connection
 from tests.kit.fast_served import ask, serving, status_of
-from tests.kit.h2_peer import calling, request
+from tests.kit.h2_peer import Unhurried, calling, request
 from tests.kit.peers import soon
 
 pytestmark = pytest.mark.asyncio
@@ -35,6 +36,92 @@ async def test_streams_that_are_reset_before_they_are_answered_end_the_connectio
         other = await calling(server.port)
         ask(other)
         assert (await status_of(other))[b"grpc-status"] == b"0"
+
+
+GET = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"a")]
+
+
+async def test_streams_that_are_no_calls_are_counted_when_they_are_reset() -> None:
+    """They are opened and refused, and to reset them is as cheap."""
+    async with serving() as (server, _):
+        peer = await calling(server.port)
+
+        async def attack() -> None:
+            for done in range(1, 100):
+                streams = [peer.h2.send_request(GET) for _ in range(100)]
+                sent = peer.h2.data_to_send()
+                for stream in streams:
+                    peer.h2.reset_stream(stream, 8)
+                peer.h2.ping()
+                peer.transport.write(sent + peer.h2.data_to_send())
+                await peer.wait(ngh2.PingAcknowledged, done)
+
+        with pytest.raises(ConnectionError):
+            await attack()
+        await peer.gone()
+        assert peer.of(ngh2.GoAwayReceived)[-1].error_code == ngh2.ErrorCode.ENHANCE_YOUR_CALM
+
+
+async def test_streams_that_the_engine_resets_are_counted() -> None:
+    """MadeYouReset: a call starts a handler, its body is not what its content-length says, and its caller resets nothing."""
+    async with serving() as (server, _):
+        peer = await calling(server.port)
+
+        async def attack() -> None:
+            for done in range(1, 100):
+                sent = b""
+                for _ in range(100):
+                    stream = peer.h2.send_request(request(b"/t.T/chat", (b"content-length", b"1")))
+                    sent += peer.h2.data_to_send() + b"\0\0\2\0\0" + stream.to_bytes(4, "big") + b"\0\0"
+                peer.transport.write(sent)
+                await peer.wait(ngh2.StreamReset, 100 * done)
+
+        with pytest.raises((ConnectionError, ngh2.ConnectionStateError)):
+            await attack()
+        await peer.gone()
+        assert peer.of(ngh2.GoAwayReceived)[-1].error_code == ngh2.ErrorCode.ENHANCE_YOUR_CALM
+
+
+@pytest.mark.parametrize("begun", [GET, request(b"/t.T/missing"), request()], ids=["no call", "no method", "a call"])
+@pytest.mark.parametrize("last", [False, True], ids=["it goes on", "it ends"])
+async def test_a_stream_that_comes_and_goes_in_one_read_harms_no_other(begun: list[tuple[bytes, bytes]], last: bool) -> None:  # noqa: FBT001
+    """There is nobody to answer any more: the next call on the connection is served, or the connection ends in good order."""
+    failures: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    async with serving() as (server, worker):
+        peer = await calling(server.port)
+        ask(peer, b"/t.T/hang")
+        await soon(worker.arrived)
+        stream = peer.h2.send_request(begun)
+        sent = peer.h2.data_to_send()
+        peer.h2.reset_stream(stream, 8)
+        if last:
+            peer.h2.reset_stream(1, 8)
+            peer.h2.send_goaway()
+        peer.transport.write(sent + peer.h2.data_to_send())
+        if last:
+            await soon(worker.cancelled)
+            await peer.gone()
+        else:
+            ask(peer)
+            await peer.wait(ngh2.TrailersReceived)
+            assert not worker.cancelled.is_set()
+    assert not failures
+
+
+async def test_a_deadline_in_an_age_of_man_dies_with_its_connection() -> None:
+    """No timer of the loop is left for it."""
+    async with serving() as (server, worker):
+        peer = await calling(server.port)
+        ask(peer, b"/t.T/hang", b"", (b"grpc-timeout", b"99999999H"))
+        await soon(worker.arrived)
+        [connection] = server._connections
+        timer = connection.deadlines._timer
+        assert not timer.cancelled()
+        peer.transport.abort()
+        await soon(worker.cancelled)
+        assert timer.cancelled()
+        assert not connection.deadlines._moments
 
 
 @pytest.mark.parametrize(
@@ -137,7 +224,7 @@ async def test_an_answer_that_nobody_takes_is_thrown_away(monkeypatch: pytest.Mo
     """A caller that asks for much and opens no window holds memory for a while and no longer."""
     monkeypatch.setattr(server_connection, "LINGER", 0.05)
     async with serving() as (server, worker):
-        peer = await calling(server.port)
+        peer = await calling(server.port, Unhurried)
         peer.h2.update_settings({4: 10})
         peer.flush()
         await peer.wait(ngh2.SettingsAcknowledged, 2)

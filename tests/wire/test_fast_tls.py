@@ -3,7 +3,8 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fanmesh.transport.fast import FastTransport
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.transport.port import ChannelOptions, ServerOptions
 from tests.kit.certificates import Authority
-from tests.kit.peers import Worker, failing
+from tests.kit.peers import Worker, failing, soon
 
 pytestmark = pytest.mark.asyncio
 
@@ -32,9 +33,9 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @asynccontextmanager
-async def serving(tls: ssl.SSLContext, listen: str = "127.0.0.1:0") -> AsyncIterator[Any]:
+async def serving(tls: ssl.SSLContext, listen: str = "127.0.0.1:0", options: ServerOptions | None = None) -> AsyncIterator[Any]:
     """An encrypted server with a Worker's routes."""
-    server = FAST.server(listen, Worker().routes(), options=ServerOptions(tls=tls))
+    server = FAST.server(listen, Worker().routes(), options=replace(options or ServerOptions(), tls=tls))
     await server.start()
     yield server
     await server.stop()
@@ -89,6 +90,53 @@ async def test_who_does_not_agree_on_http2_is_not_talked_to(ours: Authority) -> 
     other = await asyncio.start_server(silent, "127.0.0.1", 0, ssl=ours.server())
     await refused(f"127.0.0.1:{other.sockets[0].getsockname()[1]}", ChannelOptions(tls=ours.client()))
     other.close()
+
+
+async def test_who_shakes_no_hands_leaves_nothing_behind(ours: Authority) -> None:
+    """A scanner that speaks HTTP to the port, many times."""
+    async with serving(ours.server(), options=ServerOptions(connection_age=3600)) as server:
+        for _ in range(5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            with suppress(ConnectionError):
+                await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+        assert not server._connections
+
+
+async def test_a_handshake_that_outlives_the_server_is_answered_with_the_end(ours: Authority) -> None:
+    """Nobody serves any more, and nothing is left in the server: the call fails, as it would at a closed port."""
+    gate, halfway = asyncio.Event(), asyncio.Event()
+    lines: list[Any] = []
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with closing(sink), suppress(ConnectionError):
+            while data := await source.read(65536):
+                sink.write(data)
+
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A line that holds back the caller's second packet."""
+        lines.append(asyncio.current_task())
+        with closing(writer), suppress(ConnectionError):
+            beyond, into = await asyncio.open_connection("127.0.0.1", server.port)
+            into.write(await reader.read(65536))
+            writer.write(await beyond.read(65536))
+            halfway.set()
+            await gate.wait()
+            await asyncio.gather(pump(reader, into), pump(beyond, writer))
+
+    async with serving(ours.server()) as server:
+        line = await asyncio.start_server(slowly, "127.0.0.1", 0)
+        channel = FAST.connect(f"localhost:{line.sockets[0].getsockname()[1]}", ChannelOptions(tls=ours.client()))
+        running = channel.unary("/t.T/echo", b"who is there?", timeout=5)
+        await soon(halfway)
+        await server.stop(grace=0.01)
+        gate.set()
+        assert (await failing(lambda: running)).code is Code.UNAVAILABLE
+        assert not server._connections
+        await channel.close()
+        line.close()
+        await asyncio.wait_for(asyncio.gather(*lines), 5)
 
 
 async def test_a_unix_socket_can_be_encrypted(ours: Authority, tmp_path: Path) -> None:

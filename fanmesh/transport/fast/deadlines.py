@@ -21,6 +21,9 @@ from fanmesh.runtime.clock import now_ns
 _LEFT_OVER: Final = 64
 """Moments that nobody waits for any more, beyond as many as there are others: then the book is made anew."""
 
+_CLOSED: Final = -1
+"""Before every moment: none is the earlier one, for which a timer would be made."""
+
 
 class Mortal(Protocol):
     """What has a deadline."""
@@ -39,7 +42,7 @@ class Deadlines:
         self._now = now
         self._calls: dict[int, dict[Mortal, None]] = {}  # by the ms in which they are due; none is empty
         self._moments: list[int] = []  # a heap of these ms, and of some that nobody waits for any more
-        self._next = 0  # the moment of the timer; 0: there is none
+        self._next = 0  # the moment of the timer; 0: there is none; _CLOSED: there will be none
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -69,6 +72,17 @@ class Deadlines:
         if len(self._moments) > 2 * len(self._calls) + _LEFT_OVER:
             self._moments = list(self._calls)
             heapify(self._moments)
+
+    def close(self) -> None:
+        """Nobody is told any more, neither who waits nor who comes later. May be repeated."""
+        self._next = _CLOSED
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for due in self._calls.values():
+            due.clear()  # one of them may be just ringing
+        self._calls.clear()
+        self._moments.clear()
 
     def _arm(self, moment: int) -> None:
         if self._timer is not None:

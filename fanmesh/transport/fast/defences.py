@@ -44,11 +44,12 @@ Servers of grpc-go, grpc-java and gRPC's core say ENHANCE_YOUR_CALM, too_many_pi
 less than five minutes after another, counted since they last sent something; as a client the core stops after two, too."""
 
 LINGER: Final = 60.0
-"""Seconds in which a finished answer must have left: against callers that ask for much and read nothing."""
+"""Seconds in which some of a finished answer must have left: against callers that ask for much and read nothing."""
 
 PEER_RESETS: Final = (5000, 1000)
-"""Streams that a client may reset before they are answered: at once, and per second. Against rapid reset (CVE-2023-44487); a
-dispatcher that hedges and cancels much, without a ration of its own, stays below."""
+"""Streams that a client may reset before they are answered: at once, and per second. Against rapid reset (CVE-2023-44487)
+and MadeYouReset (CVE-2025-8671): those that our engine must reset count, too. A dispatcher that hedges and cancels much and
+has no ration of its own stays below."""
 
 PEER_CONTROL: Final = (1000, 100)
 """PING, SETTINGS and empty DATA frames between two frames that carry something: at once, and per second."""

@@ -68,6 +68,8 @@ def inflate(payload: bytes, encoding: bytes, limit: int) -> bytes:
         raise too_large(f"at least {limit + 1}", limit)
     if not inflater.eof:
         raise BadMessage(Code.INTERNAL, "a compressed message that is cut short")
+    if inflater.unused_data:  # RFC 1952 allows further members; to unpack many small ones would take the square of their number
+        raise BadMessage(Code.INTERNAL, "a compressed message that is more than one gzip")
     return out
 
 

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from urllib.parse import quote, unquote_to_bytes
 
 from fanmesh.model.times import MS, SECOND, US
+from fanmesh.transport.fast.defences import MAX_FIELDS
 from fanmesh.transport.port import Metadata
 
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -22,6 +23,8 @@ Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 _KEY: Final = re.compile(r"[0-9a-z_.-]+\Z")
 _PLAIN: Final = "".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%")
+_GRPC: Final = b"application/grpc"
+_GRPC_MORE: Final = (_GRPC + b"+", _GRPC + b";")
 DIGITS: Final = 8
 """Of a timeout, at most."""
 
@@ -47,6 +50,19 @@ class BadMetadata(ValueError):  # noqa: N818  (what it is)
 def size(fields: Iterable[tuple[bytes, bytes]]) -> int:
     """Bytes of a header list, as SETTINGS_MAX_HEADER_LIST_SIZE counts."""
     return sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in fields)
+
+
+def fits(fields: Fields, limit: int) -> bool:
+    """Whether a peer takes this header list: `limit` is the most bytes that it has announced.
+
+    HTTP/2 has no way to announce how many fields: as many as we take, since our own connections end beyond.
+    """
+    return len(fields) <= MAX_FIELDS and size(fields) <= limit
+
+
+def is_grpc(content_type: bytes) -> bool:
+    """Whether it is gRPC's own: `application/grpc`, with a `+` and what the messages are, with parameters. Not gRPC-Web's."""
+    return content_type == _GRPC or content_type.startswith(_GRPC_MORE)
 
 
 def encode(metadata: Metadata) -> list[tuple[bytes, bytes]]:

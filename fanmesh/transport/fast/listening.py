@@ -9,7 +9,8 @@ from typing import Final
 
 from fanmesh.transport.fast.address import split
 
-_BACKLOG: Final = 1024
+BACKLOG: Final = 1024
+"""Connections that wait to be accepted: after a restart all callers come at once."""
 
 
 def bind(listen: str, *, reuse_port: bool) -> tuple[list[socket.socket], int]:
@@ -41,7 +42,7 @@ def _tcp(host: str, port: int, *, reuse_port: bool) -> tuple[list[socket.socket]
             one.bind((address[0], port, *address[2:]))
             port = one.getsockname()[1]
             one.setblocking(False)
-            one.listen(_BACKLOG)
+            one.listen(BACKLOG)
     except OSError:
         for one in sockets:
             one.close()
@@ -58,7 +59,7 @@ def _unix(path: str) -> socket.socket:
     try:
         one.bind(path)
         one.setblocking(False)
-        one.listen(_BACKLOG)
+        one.listen(BACKLOG)
     except OSError:
         one.close()
         raise

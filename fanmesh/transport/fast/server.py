@@ -11,7 +11,7 @@ from fanmesh.runtime.clock import sleep, uniform
 from fanmesh.transport.fast import reflection
 from fanmesh.transport.fast.defences import GREETING
 from fanmesh.transport.fast.health import SERVICE, Health
-from fanmesh.transport.fast.listening import bind
+from fanmesh.transport.fast.listening import BACKLOG, bind
 from fanmesh.transport.fast.server_call import Kind
 from fanmesh.transport.fast.server_connection import Route, ServerConnection
 from fanmesh.transport.port import Compression, Routes, ServerOptions
@@ -55,6 +55,7 @@ class FastServer:
         self._running = _Running()
         self._connections: set[ServerConnection] = set()
         self._servers: list[asyncio.Server] = []
+        self._stopped = False  # takes no calls any more
         services = routes.services()
         self._names = (*services, *names)
         self._table = {
@@ -75,22 +76,30 @@ class FastServer:
             make = loop.create_unix_server if self._path else loop.create_server
             tls = self._options.tls
             patience = None if tls is None else GREETING
-            self._servers.append(await make(self._accept, sock=socket, ssl=tls, ssl_handshake_timeout=patience))
+            self._servers.append(
+                await make(self._accept, sock=socket, ssl=tls, ssl_handshake_timeout=patience, backlog=BACKLOG)
+            )
 
     def _accept(self) -> ServerConnection:
         options = self._options
-        connection = ServerConnection(
+        return ServerConnection(
             self._table,
             self._running,
+            self._came,
             self._connections.discard,
             limit=options.receive_limit,
             encrypted=options.tls is not None,
             gzip=options.compression is Compression.GZIP,
         )
+
+    def _came(self, connection: ServerConnection) -> None:
+        """It is made. One that is accepted may never be (TLS), or only when nobody serves any more."""
+        if self._stopped:
+            connection.end("the server has stopped")
+            return
         self._connections.add(connection)
-        if options.connection_age is not None:
-            connection.age(options.connection_age * (1 + _AGE_JITTER * (2 * uniform() - 1)))
-        return connection
+        if (age := self._options.connection_age) is not None:
+            connection.age(age * (1 + _AGE_JITTER * (2 * uniform() - 1)))
 
     async def set_serving(self, service: str, serving: bool) -> None:  # noqa: FBT001  (reads as a sentence)
         """What health says of `service`."""
@@ -101,6 +110,7 @@ class FastServer:
         watched = self._health.stop()
         if announce > 0 or (watched and grace > 0):
             await sleep(max(round(announce * SECOND), TELL if watched and grace > 0 else 0))
+        self._stopped = True
         for server in self._servers:
             server.close()
         for socket in self._sockets:

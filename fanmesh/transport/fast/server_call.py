@@ -18,6 +18,7 @@ from fanmesh.model.times import SECOND
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport import status
 from fanmesh.transport.fast import headers
+from fanmesh.transport.fast.defences import MAX_FIELDS
 from fanmesh.transport.fast.framing import BadMessage, Only
 from fanmesh.transport.fast.inbound import Inbound
 from fanmesh.transport.port import Metadata, RpcError, StatusError
@@ -45,9 +46,9 @@ class Call:
     """One call. `quiet`: a call that never ends by itself, and for which no stop waits (health, reflection)."""
 
     __slots__ = (
-        *("_begun", "_callbacks", "_connection", "_data", "_deadline", "_encoding", "_finished", "_gzip", "_handler", "_kind"),
+        *("_callbacks", "_connection", "_data", "_deadline", "_encoding", "_finished", "_gzip", "_handler", "_kind"),
         *("_limit", "_metadata", "_moment", "_path", "_received", "_requests", "_stream", "_task", "_trailers"),
-        *("fields", "quiet"),
+        *("begun", "fields", "quiet"),
     )
 
     def __init__(
@@ -72,12 +73,13 @@ class Call:
         self._gzip = connection.gzip and headers.accepts_gzip(fields)  # whether the answer is compressed
         self._metadata: Metadata | None = None
         self._trailers: Metadata = ()
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] | None = []  # None: it has ended
         self._data = Only(connection.limit)
         self._encoding = b"identity"
         self._requests: Inbound | None = None
         self._received = False  # the whole request
-        self._begun = False  # the answer's headers are out
+        self.begun = False
+        """Whether the answer's headers are out, and its end will follow them."""
         self._finished = False  # the answer's trailers are out, or nobody wants them
         self._task: asyncio.Task[None] | None = None
         self._deadline: int | None = None
@@ -115,18 +117,23 @@ class Call:
         self._trailers = trailers
 
     def on_done(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when the call has ended."""
-        self._callbacks.append(callback)
+        """Call `callback` when the call has ended; soon, if it has."""
+        if self._callbacks is None:
+            self._connection.loop.call_soon(self._tell, callback)
+        else:
+            self._callbacks.append(callback)
 
     async def send_headers(self, metadata: Metadata) -> None:
         """Send initial metadata. BadMetadata for what cannot be sent; RuntimeError if the answer has begun."""
-        if self._begun:
+        if self.begun:
             raise RuntimeError("initial metadata after the answer has begun")
         block = [*(_GZIP_HEAD if self._gzip else _HEAD), *headers.encode(metadata)]
         if self._finished:
             raise RpcError(Code.CANCELLED, "the call has ended")
-        self._begun = True
+        if not headers.fits(block, self._connection.peer_headers):
+            raise headers.BadMetadata(f"initial metadata {self._over()}")
         self._connection.h2.send_response(self._stream, block)
+        self.begun = True
         self._connection.schedule()
 
     async def write(self, message: bytes) -> None:
@@ -196,22 +203,29 @@ class Call:
         self._undue()
         if self._requests is not None:
             self._requests.drop()
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
+        self._cancel()
         if not self.quiet:
             self._connection.running.leave()
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            try:
-                callback()
-            except Exception:  # noqa: BLE001  (one callback must not keep the others from theirs)
-                _log.exception("%s: what was to be done at the end of the call failed", self._path)
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            self._tell(callback)
+
+    def _tell(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:  # noqa: BLE001  (one callback must not keep the others from theirs)
+            _log.exception("%s: what was to be done at the end of the call failed", self._path)
 
     def stop(self) -> None:
         """The server stops: cancel the handler, and tell the caller, who may go elsewhere."""
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
         self.fail(Code.UNAVAILABLE, "the server has stopped")
+
+    def _cancel(self) -> None:
+        """Cancel the handler, if it runs: once, since the next cancellation would end what it does at its end."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
 
     def _undue(self) -> None:
         """No deadline any more."""
@@ -222,8 +236,7 @@ class Call:
     def expire(self) -> None:
         """The caller's time is up."""
         self._moment = 0
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
         self.fail(Code.DEADLINE_EXCEEDED, "the caller's deadline has passed")
 
     def _acknowledge(self, size: int) -> None:
@@ -235,26 +248,22 @@ class Call:
         """Run a unary handler."""
         try:
             payload = await self._handler(request, self)
-        except BaseException as e:  # noqa: BLE001  (whatever a handler does, its caller gets a status)
+            if not self._finished:
+                self._open()
+                self._connection.send(self._stream, payload, gzip=self._gzip)
+                self._succeed()
+        except BaseException as e:  # noqa: BLE001  (whatever a handler does and gives, its caller gets a status)
             self._stumbled(e)
-            return
-        if self._finished:
-            return
-        self._open()
-        self._connection.send(self._stream, payload, gzip=self._gzip)
-        self._succeed()
 
     async def _answer(self, answering: Callable[[], Awaitable[None]]) -> None:
         """Run a handler that streams."""
         try:
             await answering()
+            if not self._finished:
+                self._open()
+                self._succeed()
         except BaseException as e:  # noqa: BLE001  (same)
             self._stumbled(e)
-            return
-        if self._finished:
-            return
-        self._open()
-        self._succeed()
 
     def _converse(self, requests: Inbound) -> Callable[[], Awaitable[None]]:
         async def conversing() -> None:
@@ -300,9 +309,9 @@ class Call:
 
     def _open(self) -> None:
         """Its first header block, unless that is out."""
-        if not self._begun:
-            self._begun = True
+        if not self.begun:
             self._connection.h2.send_response(self._stream, _GZIP_HEAD if self._gzip else _HEAD)
+            self.begun = True
 
     def _succeed(self) -> None:
         if not self._trailers:
@@ -313,10 +322,13 @@ class Call:
         except headers.BadMetadata as e:
             _log.error("%s: trailers that cannot be sent: %s", self._path, e)
             fields = [(b"grpc-status", b"%d" % Code.INTERNAL), (b"grpc-message", headers.percent_encode(str(e)))]
-        if headers.size(fields) > self._connection.peer_headers:
-            much = f"trailers over the caller's {self._connection.peer_headers} bytes"
-            fields = [(b"grpc-status", b"%d" % Code.RESOURCE_EXHAUSTED), (b"grpc-message", much.encode())]
+        if not headers.fits(fields, self._connection.peer_headers):
+            fields = [(b"grpc-status", b"%d" % Code.RESOURCE_EXHAUSTED), (b"grpc-message", f"trailers {self._over()}".encode())]
         self._finish(fields)
+
+    def _over(self) -> str:
+        """Of a header list that does not fit."""
+        return f"over the {self._connection.peer_headers} bytes or {MAX_FIELDS} fields that the caller takes"
 
     def fail(self, code: Code, message: str, trailers: Metadata = ()) -> None:
         """End the call with a status, unless it has ended."""
@@ -325,11 +337,14 @@ class Call:
         end = [(b"grpc-status", b"%d" % code), (b"grpc-message", headers.percent_encode(message))]
         try:
             more = headers.encode(trailers)
-        except headers.BadMetadata as e:
+        except Exception as e:  # noqa: BLE001  (whatever the handler gave, its caller gets the status)
             _log.error("%s: trailers that cannot be sent: %s", self._path, e)
             more = []
-        if headers.size(more) + headers.size(end) + headers.size(_HEAD) <= self._connection.peer_headers:
+        limit = self._connection.peer_headers
+        if more and headers.fits([*_HEAD, *end, *more], limit):
             end += more
+        elif not headers.fits([*_HEAD, *end], limit):
+            end = end[:1]
         self._finish(end)
 
     def _finish(self, fields: list[tuple[bytes, bytes]]) -> None:
@@ -341,13 +356,12 @@ class Call:
         if connection.closed:
             return
         try:
-            if self._begun:
+            if self.begun:
                 connection.h2.send_trailers(stream, fields)
             else:
-                self._begun = True
                 connection.h2.send_response(stream, [*_HEAD, *fields], end_stream=True)
-        except ngh2.StreamProtocolError:
-            return  # reset in this very turn
+        except ngh2.NGH2Error:
+            return  # reset in this very turn, or the connection is at its end
         connection.finishing(stream, self, received=self._received)
         connection.schedule()
 

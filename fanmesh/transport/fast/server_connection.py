@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
 import ngh2
@@ -21,7 +22,7 @@ from fanmesh.transport.fast.connection import Connection
 from fanmesh.transport.fast.deadlines import Deadlines
 from fanmesh.transport.fast.defences import IDLE_ANSWER, IDLE_PING, LINGER, MAX_STREAMS, PEER_CONTROL, PEER_RESETS, Bucket
 from fanmesh.transport.fast.listening import peer_name
-from fanmesh.transport.fast.mapping import CANCEL, NO_ERROR
+from fanmesh.transport.fast.mapping import CANCEL, NO_ERROR, PROTOCOL_ERROR
 from fanmesh.transport.fast.server_call import Call, Kind
 
 _SETTINGS: Final = {int(ngh2.Setting.MAX_CONCURRENT_STREAMS): MAX_STREAMS}
@@ -52,9 +53,10 @@ class Running(Protocol):
 
 
 class ServerConnection(Connection):
-    """One caller. `table` is the routes by path, `gone` is told of the end."""
+    """One caller. `table` is the routes by path; `came` is told when it can take calls, and `gone` of the end."""
 
     __slots__ = (
+        "_came",
         "_control",
         "_drained",
         "_fed",
@@ -75,6 +77,7 @@ class ServerConnection(Connection):
         self,
         table: Mapping[bytes, Route],
         running: Running,
+        came: Callable[[ServerConnection], None],
         gone: Callable[[ServerConnection], None],
         *,
         limit: int,
@@ -83,6 +86,7 @@ class ServerConnection(Connection):
     ) -> None:
         super().__init__(ngh2.Role.SERVER, _SETTINGS, encrypted=encrypted, gzip=gzip)
         self._table = table
+        self._came = came
         self._gone = gone
         self.running = running
         self.deadlines = Deadlines(self.loop)
@@ -104,6 +108,7 @@ class ServerConnection(Connection):
         super().connection_made(transport)
         if not self.closed:
             self._timers["idle"] = self.loop.call_later(IDLE_PING, self._look_after)
+            self._came(self)
 
     # ---------------------------------------------------------------- events
 
@@ -135,10 +140,13 @@ class ServerConnection(Connection):
                     if self.waiting:
                         self.release(event.stream_id)
                     call.closed()
+                if event.error_code == PROTOCOL_ERROR and not self._resets.take(now_ns()):  # the engine's doing
+                    self.calm("too many streams are malformed")
                 if self._drained:
                     self._close_if_drained()
             elif type(event) is StreamReset:
-                if event.stream_id in calls and not self._resets.take(now_ns()):
+                known = event.stream_id in calls or event.stream_id in self._finishing
+                if known and not self._resets.take(now_ns()):
                     self.calm("too many streams are reset")
             elif type(event) is TrailersReceived:
                 call = calls.get(event.stream_id)
@@ -171,10 +179,11 @@ class ServerConnection(Connection):
         known = dict(fields)
         path = known.get(b":path", b"")
         kind = known.get(b"content-type", b"")
-        if known.get(b":method") != b"POST" or not kind.startswith(b"application/grpc"):
+        if known.get(b":method") != b"POST" or not headers.is_grpc(kind):
             wrong = b"405" if known.get(b":method") != b"POST" else b"415"
-            self.h2.send_response(stream, [(b":status", wrong)], end_stream=True)
             self._finishing[stream] = end
+            with suppress(ngh2.NGH2Error):  # reset in the same read, which is yet to be counted
+                self.h2.send_response(stream, [(b":status", wrong)], end_stream=True)
             return
         route = self._table.get(path) or Route(path.decode("latin-1"), Kind.UNARY, None, quiet=True)
         call = self.calls[stream] = Call(self, stream, fields, route.path, route.kind, route.handler, quiet=route.quiet)
@@ -203,23 +212,36 @@ class ServerConnection(Connection):
 
     def flushed(self) -> None:
         """Streams that are answered before their request was whole: ask the caller to stop sending it."""
-        if not self._finishing:
+        if not self._finishing or self.closed:
             return
         for stream in [stream for stream, received in self._finishing.items() if not received]:
-            if not self.h2.queued_body_size(stream):
+            if self._has_left(stream):
                 del self._finishing[stream]
                 self.reset(stream, NO_ERROR)
-        if self._finishing and not self.closed and "linger" not in self._timers:
-            self._timers["linger"] = self.loop.call_later(LINGER, self._linger, frozenset(self._finishing))
+        if "linger" not in self._timers:
+            self._watch()
 
-    def _linger(self, then: frozenset[int]) -> None:
-        """Answers that have waited all that time for room are thrown away."""
-        del self._timers["linger"]
-        for stream in then & self._finishing.keys():
-            del self._finishing[stream]
-            self.reset(stream, CANCEL)
+    def _has_left(self, stream: int) -> bool:
+        """Whether an answer is out. Trailers have no size and wait for a window all the same; headers never do."""
+        h2, call = self.h2, self.calls.get(stream)
+        if h2.queued_body_size(stream):
+            return False
+        return call is None or not call.begun or (h2.remote_window_size > 0 and h2.stream_remote_window_size(stream) > 0)
+
+    def _watch(self) -> None:
+        """Look again later at the answers that are on their way."""
         if self._finishing and not self.closed:
-            self._timers["linger"] = self.loop.call_later(LINGER, self._linger, frozenset(self._finishing))
+            left = {stream: self.h2.queued_body_size(stream) for stream in self._finishing}
+            self._timers["linger"] = self.loop.call_later(LINGER, self._linger, left)
+
+    def _linger(self, then: Mapping[int, int]) -> None:
+        """Answers of which nothing has been taken in all that time are thrown away. `then`: what was left of each."""
+        del self._timers["linger"]
+        for stream, left in then.items():
+            if stream in self._finishing and self.h2.queued_body_size(stream) >= left:
+                del self._finishing[stream]
+                self.reset(stream, CANCEL)
+        self._watch()
 
     # ---------------------------------------------------------------- its own life
 
@@ -257,7 +279,8 @@ class ServerConnection(Connection):
             return
         self._drained = 2
         self._timers.pop("notice").cancel()
-        self.h2.send_goaway(NO_ERROR)
+        with suppress(ngh2.NGH2Error):  # the peer has said so itself, in the same read as its answer to the ping
+            self.h2.send_goaway(NO_ERROR)
         self.schedule()
         self._close_if_drained()
 
@@ -282,4 +305,5 @@ class ServerConnection(Connection):
         self.calls.clear()
         for call in calls:
             call.closed()
+        self.deadlines.close()
         self._gone(self)

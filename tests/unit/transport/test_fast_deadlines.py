@@ -168,3 +168,32 @@ def test_an_earlier_one_moves_the_timer_and_a_drop_may_be_repeated() -> None:
     deadlines.drop(soon, moment)
     deadlines.drop(soon, moment)
     assert len(deadlines) == 1
+
+
+def test_a_closed_book_leaves_no_timer_and_makes_none() -> None:
+    """Whoever is in it does not hear of its deadline; who joins later may, and may leave as always. To close is repeatable."""
+    deadlines, loop, log = book()
+    deadlines.set(Call(loop, log), loop.now + SECOND)
+    for _ in range(2):
+        deadlines.close()
+        assert all(timer.off for timer in loop.timers)
+        assert len(deadlines) == 0
+    late = Call(loop, log)
+    deadlines.drop(late, deadlines.set(late, loop.now + MS))
+    deadlines.set(late, loop.now + MS)
+    assert all(timer.off for timer in loop.timers)
+    loop.advance(2 * SECOND)
+    assert not log
+
+
+def test_a_book_may_be_closed_by_the_end_of_one() -> None:
+    """As when a connection ends with its last call: those due with it and after it are not told."""
+    deadlines, loop, log = book()
+    first, *others = (Call(loop, log) for _ in range(3))
+    first.then = deadlines.close
+    for call in (first, *others):
+        deadlines.set(call, loop.now + 10 * MS)
+    deadlines.set(Call(loop, log), loop.now + 12 * MS)
+    loop.advance(SECOND)
+    assert [call for call, _ in log] == [first]
+    assert not loop.timers

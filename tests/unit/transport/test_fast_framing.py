@@ -103,6 +103,17 @@ def test_a_bomb_is_not_unpacked() -> None:
         inbox.take()
 
 
+@pytest.mark.parametrize("rest", [gzip.compress(b"second"), b"noise", b"\0"], ids=["a second member", "noise", "padding"])
+def test_nothing_may_follow_what_is_compressed(rest: bytes) -> None:
+    """Half of a message must not pass for the whole: gRPC's core refuses it, too."""
+    payload = gzip.compress(b"first") + rest
+    inbox = Inbox(LIMIT, b"gzip")
+    inbox.feed(b"\1" + head(len(payload))[1:] + payload)
+    with pytest.raises(BadMessage, match="more than one gzip") as e:
+        inbox.take()
+    assert e.value.code is Code.INTERNAL
+
+
 MESSAGES = st.builds(
     lambda noise, times, rest: noise * times + rest, st.binary(max_size=3000), st.integers(1, 30), st.binary(max_size=100)
 )

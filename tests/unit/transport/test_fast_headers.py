@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from fanmesh.model.times import MS, SECOND, US
 from fanmesh.transport.fast import headers
+from fanmesh.transport.fast.defences import MAX_FIELDS
 
 KEYS = st.from_regex(r"[0-9a-z_.-]{1,20}", fullmatch=True).filter(lambda key: key.encode() not in headers.OURS)
 TEXTS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=50)
@@ -107,3 +108,23 @@ def test_a_timeout_that_is_sent_is_never_shorter(left: int) -> None:
     assert ns is not None
     if left <= 99_999_999 * SECOND:
         assert left <= ns <= left + left // 1000 + 1000
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_one"),
+    [(b"application/grpc" + rest, True) for rest in (b"", b"+proto", b"+json", b";charset=utf-8")]
+    + [(b"application/grpc" + rest, False) for rest in (b"-web", b"-web+proto", b"foo", b" ")]
+    + [(b"", False), (b"text/plain", False), (b"application/json", False)],
+)
+def test_content_types_of_grpc(kind: bytes, is_one: bool) -> None:  # noqa: FBT001
+    """The name itself, what follows a plus, and parameters; gRPC-Web has a name of its own and another framing."""
+    assert headers.is_grpc(kind) is is_one
+
+
+def test_what_a_peer_takes_is_limited_in_bytes_and_in_fields() -> None:
+    """The bytes as HTTP/2 counts them; the fields as our own connections do, which end beyond."""
+    fields = [(b"k", b"v" * 7)] * 5  # 40 each
+    assert headers.fits(fields, 200)
+    assert not headers.fits(fields, 199)
+    assert headers.fits([(b"k", b"v")] * MAX_FIELDS, 10**6)
+    assert not headers.fits([(b"k", b"v")] * (MAX_FIELDS + 1), 10**6)
