@@ -51,13 +51,10 @@ def request(
 
     PayloadError names what is not JSON in it, TypeError an argument of a wrong kind.
     """
-    for name, value in (
-        ("plan", plan),
-        ("idempotency_key", idempotency_key),
-        *(("attributes", key) for key in attributes or ()),
-    ):
-        _text(name, value)
+    _text("plan", plan)
+    _text("idempotency_key", idempotency_key)
     for key, value in (attributes or {}).items():
+        _text("attributes", key)
         _text("attributes", value, f", the value of {key!r},")
     out = dispatcher_pb2.DispatchRequest(
         plan=plan,

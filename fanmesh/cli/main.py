@@ -6,12 +6,13 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, NoReturn
 
 from cyclopts import App
-from cyclopts.exceptions import CycloptsError
+from cyclopts.exceptions import CycloptsError, UnusedCliTokensError
 
-from fanmesh.cli.ends import Exit, Stop
+from fanmesh.cli.ends import TRACEPARENTS, Exit, Stop, invalid
 from fanmesh.cli.verbs import VERBS
 
 HELP: Final = """One request in, many gRPC services called at once, one merged answer out: on time, and honest about what is
@@ -23,10 +24,10 @@ Begin with: fanmesh init hello && cd hello && fanmesh dev
 """
 
 OPTIONAL_VALUES: Final = {
-    "--stream": (re.compile("snapshot|branches"), "snapshot"),
-    "--traceparent": (re.compile("new|[0-9a-f]{2}-.*"), "new"),
+    "--stream": (re.compile("snapshot|branches"), "snapshot", '"snapshot", "branches"'),
+    "--traceparent": (re.compile("new|[0-9a-f]{2}-.*"), "new", TRACEPARENTS),
 }
-"""Options that may stand alone, what their value looks like, and the value they have then."""
+"""Options that may stand alone, what their value looks like, the value they have then, and what there is to choose from."""
 
 
 def version() -> str:
@@ -53,7 +54,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         verb = next((word for word in arguments if word in VERBS), "")
-        return _say(Stop(str(error).strip(), f"see `fanmesh {f'{verb} --help'.strip()}`", Exit.USAGE), json=json)
+        meant = _no_value(arguments) if isinstance(error, UnusedCliTokensError) else ""
+        return _say(Stop(meant or str(error).strip(), f"see `fanmesh {f'{verb} --help'.strip()}`", Exit.USAGE), json=json)
     except Stop as stop:
         return _say(stop, json=json)
     except BrokenPipeError:  # whoever read us has heard enough
@@ -80,11 +82,20 @@ def complete(arguments: Sequence[str]) -> list[str]:
     for position, word in enumerate(arguments):
         out.append(word)
         if word in OPTIONAL_VALUES:
-            looks, alone = OPTIONAL_VALUES[word]
+            looks, alone, _ = OPTIONAL_VALUES[word]
             following = arguments[position + 1] if position + 1 < len(arguments) else ""
             if not looks.fullmatch(following):
                 out.append(alone)
     return out
+
+
+def _no_value(arguments: Sequence[str]) -> str:
+    """What to say of a command line with a word too many, if that may have been meant as the value of such an option."""
+    for word, following in pairwise(arguments):
+        looks, _, choices = OPTIONAL_VALUES.get(word, (None, "", ""))
+        if looks is not None and not following.startswith("-") and not looks.fullmatch(following):
+            return invalid(following, word, choices)
+    return ""
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
