@@ -19,7 +19,7 @@ from dispatcher.config.document import Document
 from dispatcher.config.problems import Path, Problem, Wrong, listed, near, shown
 from dispatcher.config.scalars import resolve
 from dispatcher.config.shape_branches import FallbackShape
-from dispatcher.config.shape_types import AN_ID
+from fanmesh.model.names import A_NAME
 from fanmesh.model.values import JsonValue
 
 _WORDS: Final = re.compile("[a-z]+")
@@ -114,7 +114,7 @@ def explain(error: ErrorDetails, path: Path, document: Document) -> Problem:
         case "value_error" if isinstance(wrong := context.get("error"), Wrong):
             return document.problem(path, wrong.message, wrong.expected)
         case "string_pattern_mismatch":
-            return document.problem(path, f"{shown(value)} is not a name", AN_ID, at_key=error["loc"][-1] == "[key]")
+            return document.problem(path, f"{shown(value)} is not a name", A_NAME, at_key=error["loc"][-1] == "[key]")
         case "literal_error":
             expected = str(context["expected"]).replace("'", "")
             meant = near(value, _WORDS.findall(expected)) if isinstance(value, str) else ""

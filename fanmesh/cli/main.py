@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -28,6 +29,10 @@ OPTIONAL_VALUES: Final = {
     "--traceparent": (re.compile("new|[0-9a-f]{2}-.*"), "new", TRACEPARENTS),
 }
 """Options that may stand alone, what their value looks like, the value they have then, and what there is to choose from."""
+
+
+UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a disk says that takes no more; verbs that write files say it themselves."""
 
 
 def version() -> str:
@@ -60,6 +65,12 @@ def run(arguments: Sequence[str]) -> int:
         return _say(stop, json=json)
     except BrokenPipeError:  # whoever read us has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it would fail again at exit
+        print(f"fanmesh: the output cannot be written: {error.strerror}", file=sys.stderr)
         return Exit.FAILED
     except KeyboardInterrupt:
         return 130

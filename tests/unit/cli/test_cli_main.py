@@ -67,6 +67,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["call", "p", "--repeat", "0"], "leave one of them out"),
         (["call", "p", "--repeat", "2", "--stream"], "leave one of them out"),
         (["worker"], "fanmesh worker hello:hello"),
+        (["worker", "Ge O=tests.kit.roles:echo"], "'Ge O' is not a name"),
         (["explain", "p", "--config", "x", "--server", "y"], "leave the other out"),
         (["init"], "fanmesh init --help"),
     ],
