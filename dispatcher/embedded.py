@@ -31,7 +31,7 @@ from fanmesh.fitting import fitted
 from fanmesh.model.delta import Told
 from fanmesh.model.report import BranchReport
 from fanmesh.model.states import EmitMode
-from fanmesh.model.times import SECOND, nanoseconds, seconds
+from fanmesh.model.times import SECOND, nanoseconds, number, seconds
 from fanmesh.payload import Box, plain
 from fanmesh.result import Accept, BranchEvent, Final, Result, Snapshot, Update
 from fanmesh.runtime import ambient, telemetry
@@ -155,8 +155,9 @@ class Fanmesh:
         """
         engine = self._running()
         request = self._request(engine, plan, input, timeout, attributes, accept)
-        view = View(emit, round(min_interval * SECOND), engine.clock)
-        request.emit, request.min_interval = view.wants, round(min_interval * SECOND)
+        interval = round(number("min_interval", min_interval) * SECOND)
+        view = View(emit, interval, engine.clock)
+        request.emit, request.min_interval = view.wants, interval
         told = Told() if emit is EmitMode.DELTA else None
         running = asyncio.ensure_future(dispatch(engine, self.config.catalogue, request, view))
         try:

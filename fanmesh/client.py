@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 
 from fanmesh import client_codec as codec
 from fanmesh.model.states import EmitMode
+from fanmesh.model.times import number
 from fanmesh.result import Accept, BranchEvent, Budget, DispatchFailed, Final, Result, Snapshot, Update
 from fanmesh.transport.choosing import Transports
 from fanmesh.transport.port import Channel, ChannelOptions, RpcError, Transport
@@ -75,7 +76,10 @@ class AsyncClient:
         )
         try:
             reply = await self._channel.unary(
-                codec.DISPATCH, message.SerializeToString(), timeout=timeout, metadata=codec.metadata(metadata)
+                codec.DISPATCH,
+                message.SerializeToString(),
+                timeout=number("timeout", timeout),
+                metadata=codec.metadata(metadata),
             )
         except RpcError as e:
             raise codec.failure(e) from None
@@ -106,7 +110,10 @@ class AsyncClient:
         last: DispatchResponse | None = None
         try:
             events = self._channel.stream(
-                codec.DISPATCH_STREAM, message.SerializeToString(), timeout=timeout, metadata=codec.metadata(metadata)
+                codec.DISPATCH_STREAM,
+                message.SerializeToString(),
+                timeout=number("timeout", timeout),
+                metadata=codec.metadata(metadata),
             )
             try:
                 async for raw in events:
@@ -138,7 +145,10 @@ class AsyncClient:
         message = codec.explain_request(codec.request(plan, data, attributes=attributes, budget=budget, accept=accept))
         try:
             reply = await self._channel.unary(
-                codec.EXPLAIN, message.SerializeToString(), timeout=timeout, metadata=codec.metadata(metadata)
+                codec.EXPLAIN,
+                message.SerializeToString(),
+                timeout=number("timeout", timeout),
+                metadata=codec.metadata(metadata),
             )
         except RpcError as e:
             raise codec.failure(e) from None
@@ -192,7 +202,10 @@ class Client:
         )
         try:
             reply = self._channel.unary(
-                codec.DISPATCH, message.SerializeToString(), timeout=timeout, metadata=codec.metadata(metadata)
+                codec.DISPATCH,
+                message.SerializeToString(),
+                timeout=number("timeout", timeout),
+                metadata=codec.metadata(metadata),
             )
         except RpcError as e:
             raise codec.failure(e) from None
@@ -219,7 +232,10 @@ class Client:
         last: DispatchResponse | None = None
         try:
             events = self._channel.stream(
-                codec.DISPATCH_STREAM, message.SerializeToString(), timeout=timeout, metadata=codec.metadata(metadata)
+                codec.DISPATCH_STREAM,
+                message.SerializeToString(),
+                timeout=number("timeout", timeout),
+                metadata=codec.metadata(metadata),
             )
             with closing(events):  # at once, and not when somebody collects it
                 for raw in events:
@@ -249,7 +265,10 @@ class Client:
         message = codec.explain_request(codec.request(plan, data, attributes=attributes, budget=budget, accept=accept))
         try:
             reply = self._channel.unary(
-                codec.EXPLAIN, message.SerializeToString(), timeout=timeout, metadata=codec.metadata(metadata)
+                codec.EXPLAIN,
+                message.SerializeToString(),
+                timeout=number("timeout", timeout),
+                metadata=codec.metadata(metadata),
             )
         except RpcError as e:
             raise codec.failure(e) from None

@@ -16,7 +16,7 @@ from fanmesh.model.delta import Op, OpKind, Unfoldable, fold
 from fanmesh.model.fault import Code
 from fanmesh.model.report import Report
 from fanmesh.model.states import EmitMode
-from fanmesh.model.times import SECOND
+from fanmesh.model.times import SECOND, number
 from fanmesh.model.values import Opaque, Value
 from fanmesh.money import micros
 from fanmesh.payload import from_value, to_value
@@ -48,7 +48,15 @@ def request(
     accept: Accept | None = None,
     full_report: bool = False,
 ) -> dispatcher_pb2.DispatchRequest:
-    """The request. `data` is anything that `plain` understands, or an Opaque. PayloadError names what is not JSON in it."""
+    """The request. `data` is anything that `plain` understands, or an Opaque.
+
+    PayloadError names what is not JSON in it, TypeError an argument of a wrong kind.
+    """
+    _text("plan", plan)
+    _text("idempotency_key", idempotency_key)
+    for key, value in (attributes or {}).items():
+        _text("attributes", key)
+        _text("attributes", value, f", the value of {key!r},")
     out = dispatcher_pb2.DispatchRequest(
         plan=plan,
         input=from_value(data) if isinstance(data, Opaque) else Payload(json=encode(data).decode()),
@@ -67,10 +75,16 @@ def request(
     return out
 
 
+def _text(name: str, value: object, which: str = "") -> None:
+    """Refuse what is no string: protobuf would not say which argument it was."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: {value!r}{which} is not a string")
+
+
 def _budget(budget: Budget) -> dispatcher_pb2.Budget:
     out = dispatcher_pb2.Budget(tokens=budget.tokens or 0, cost_usd_micros=micros(budget.usd) if budget.usd else 0)
     if budget.latency is not None:
-        out.latency.CopyFrom(duration(round(budget.latency * SECOND)))
+        out.latency.CopyFrom(duration(round(number("budget.latency", budget.latency) * SECOND)))
     return out
 
 
@@ -80,7 +94,7 @@ def stream_request(
     """The request of a stream. `min_interval` in seconds."""
     out = dispatcher_pb2.DispatchStreamRequest(request=inner)
     out.emit = int(emit)  # type: ignore[assignment]  # an enum is a number at run time
-    if min_interval:
+    if number("min_interval", min_interval):
         out.min_interval.CopyFrom(duration(round(min_interval * SECOND)))
     return out
 

@@ -35,6 +35,9 @@ SECTIONS: Final = (
     ("Plans", "Plan", "plans.<plan>"),
     ("Budget", "Budget", "plans.<plan>.budget"),
     ("Branches", "Branch", "plans.<plan>.branches.<branch>"),
+    ("Steps of a cascade", "Step", "plans.<plan>.cascade[…]"),
+    ("Calls for each item", "Each", "plans.<plan>.branches.<branch>.for_each"),
+    ("Caches", "Cache", "plans.<plan>.branches.<branch>.cache"),
     ("A default for a missing answer", "Use", "plans.<plan>.branches.<branch>.if_missing"),
     ("Fallbacks", "Fallback", "plans.<plan>.branches.<branch>.fallback"),
     ("Completion", "Complete", "plans.<plan>.complete"),
@@ -55,6 +58,9 @@ SECTIONS: Final = (
     ("Repeated requests", "Idempotency", "server.idempotency"),
 )
 """Title, definition in the schema, and where it stands in the file."""
+
+EXTENDS: Final = {"Step": "Branch"}
+"""Definitions that have all keys of another one: their tables hold their own keys only."""
 
 HEAD: Final = """\
 # Configuration: `fanmesh.yaml`
@@ -153,7 +159,12 @@ def page() -> str:
     parts = [HEAD.replace("BUILT_IN", _built_in())]
     for title, name, place in SECTIONS:
         section = schema["$defs"][name] if name else schema
-        parts.append(f"\n## {title}\n\n{f'`{place}`: ' if place else ''}{section['description']}\n\n{_table(section)}")
+        about = f"{f'`{place}`: ' if place else ''}{section['description']}"
+        if (base := EXTENDS.get(name)) is not None:
+            known = schema["$defs"][base]["properties"]
+            section = {**section, "properties": {key: v for key, v in section["properties"].items() if key not in known}}
+            about += f" It has the keys of {_link(base)}, and these:"
+        parts.append(f"\n## {title}\n\n{about}\n\n{_table(section)}")
     parts.append(f"\n## Merges\n\n`plans.<plan>.merge`: a name, or `{{name: options}}`.\n\n{_merges(schema['$defs']['Merge'])}")
     return "".join(parts)
 
@@ -189,11 +200,11 @@ def _type(field: dict[str, Any]) -> str:
     match field:
         case {"x-type": kind}:
             return str(kind)
+        case {"$ref": ref}:
+            return _link(ref.rpartition("/")[2])
         case _ if arms:
             kinds = dict.fromkeys(_type(arm) for arm in arms if arm.get("type") != "null" and arm != {"const": 0})
             return " or ".join(kinds)
-        case {"$ref": ref}:
-            return _link(ref.rpartition("/")[2])
         case {"const": value}:
             return f"`{value}`"
         case {"enum": words}:
@@ -220,7 +231,7 @@ def _range(field: dict[str, Any]) -> str:
 
 
 def _link(name: str) -> str:
-    title = next((title for title, definition, _ in SECTIONS if definition == name), "Merges")
+    title = {"Merge": "Merges", **{definition: title for title, definition, _ in SECTIONS}}[name]
     return f"[{title.lower()}](#{title.lower().replace(' ', '-')})"
 
 

@@ -75,10 +75,10 @@ def _host_port(value: object, lowest: int) -> str:
     if not isinstance(value, str):
         raise Wrong(f"{shown(value)} is not an address", HOST_PORT)
     host, colon, port = value.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or len(port) > 5:
+    if not colon or not port.isascii() or not port.isdigit():
         raise Wrong(f"{shown(value)} has no port", HOST_PORT)
-    if not lowest <= int(port) <= 65535:
-        raise Wrong(f"{port} is not a port", f"a port from {lowest} to 65535")
+    if len(port) > 5 or not lowest <= int(port) <= 65535:
+        raise Wrong(f"{shown(port)} is not a port", f"a port from {lowest} to 65535")
     if not (_is_ip(host[1:-1], 6) if host.startswith("[") and host.endswith("]") else _HOST.fullmatch(host)):
         raise Wrong(f"{shown(host)} is not a host" if host else f"{value} has no host", HOST_PORT)
     return value

@@ -12,7 +12,7 @@ from json import dumps
 
 from dispatcher.config.build_fallbacks import asked, stood_in_by, whole, with_fallbacks
 from dispatcher.config.caches import cache_of
-from dispatcher.config.expressions import AFTER, BEFORE, JUDGING, LISTED, Asked, Mapped, condition, mapping
+from dispatcher.config.expressions import AFTER, BEFORE, JUDGING, LISTED, Asked, Mapped, condition, listing, mapping
 from dispatcher.config.gathering import ANY_ANSWER, all_there, anything_there
 from dispatcher.config.parse import Parsed
 from dispatcher.config.placing import Placed, Stop, named, placed
@@ -100,7 +100,7 @@ def _each(
         return None, frozenset()
     said = EachShape(items=shape) if isinstance(shape, str) else shape
     where = path if isinstance(shape, str) else (*path, "items")
-    items = mapping(said.items, where, known, BEFORE, parsed)
+    items = listing(said.items, where, known, parsed)
     key = mapping(said.key, (*path, "key"), (), BEFORE | LISTED, parsed)
     if items.mapping is None:
         return None, frozenset()

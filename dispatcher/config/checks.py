@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Final
 
 from dispatcher.config.check_plans import check_plan
 from dispatcher.config.check_policies import check_policies, rising
@@ -13,6 +14,9 @@ from dispatcher.config.policies import Policies
 from dispatcher.config.problems import Path, listed, near
 from dispatcher.config.quantities import show_duration
 from dispatcher.config.shape import FileShape
+
+ANYWHERE: Final = frozenset({"0.0.0.0", "[::]"})  # noqa: S104  (read, not bound)
+"""Hosts to listen on that take the port of every other one."""
 
 
 def check(parsed: Parsed, policies: Policies, local: Collection[str] = ()) -> None:
@@ -31,6 +35,7 @@ def check(parsed: Parsed, policies: Policies, local: Collection[str] = ()) -> No
         check_plan(plan, ("plans", name), workers, parsed)
     check_policies(shape, policies, parsed)
     _routes(shape, parsed)
+    _addresses(shape, parsed)
     _overload(shape, parsed)
     for name in shape.dev:
         if name not in workers:
@@ -51,6 +56,16 @@ def _routes(shape: FileShape, parsed: Parsed) -> None:
             )
         elif route.condition is None and not parsed.is_cut((*path, "if")):
             caught_all = position
+
+
+def _addresses(shape: FileShape, parsed: Parsed) -> None:
+    listen, metrics = shape.server.listen, shape.server.metrics
+    if metrics is None or parsed.is_cut(("server", "listen")) or parsed.is_cut(("server", "metrics")):
+        return
+    (host, _, port), (other, _, same) = listen.rpartition(":"), metrics.rpartition(":")
+    if port == same != "0" and (host == other or ANYWHERE & {host, other}):
+        told = f"{listen} is taken by server.metrics, which is {metrics}"
+        parsed.complain(("server", "listen"), told, "two addresses, or metrics: null")
 
 
 def _overload(shape: FileShape, parsed: Parsed) -> None:

@@ -10,14 +10,17 @@ import re
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Discriminator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from dispatcher.config import reserved, shape
 from dispatcher.config.document import Document
 from dispatcher.config.problems import Path, Problem, Wrong, listed, near, shown
-from dispatcher.config.shape_types import AN_ID
+from dispatcher.config.scalars import resolve
+from dispatcher.config.shape_branches import FallbackShape
+from fanmesh.model.names import A_NAME
+from fanmesh.model.values import JsonValue
 
 _WORDS: Final = re.compile("[a-z]+")
 
@@ -29,9 +32,12 @@ KINDS: Final = {
     "float_type": "a number",
     "list_type": "a list",
     "dict_type": "a mapping",
-    "model_type": "a mapping ({} for all defaults)",
-    "model_attributes_type": "a mapping ({} for all defaults)",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
 }
+
+_LEAST: Final[dict[type[BaseModel], str]] = {shape.PlanShape: "branches", FallbackShape: "worker, branch or use"}
+"""What a section needs at least, where no single key is required."""
 
 
 def section(path: Path, tag: str | int = "") -> type[BaseModel] | None:
@@ -108,22 +114,67 @@ def explain(error: ErrorDetails, path: Path, document: Document) -> Problem:
         case "value_error" if isinstance(wrong := context.get("error"), Wrong):
             return document.problem(path, wrong.message, wrong.expected)
         case "string_pattern_mismatch":
-            return document.problem(path, f"{shown(value)} is not a name", AN_ID, at_key=error["loc"][-1] == "[key]")
+            return document.problem(path, f"{shown(value)} is not a name", A_NAME, at_key=error["loc"][-1] == "[key]")
         case "literal_error":
             expected = str(context["expected"]).replace("'", "")
             meant = near(value, _WORDS.findall(expected)) if isinstance(value, str) else ""
-            return document.problem(path, f"{shown(value)} is not known here{meant}", expected)
+            return document.problem(path, f"{_shown(value)} is not known here{meant}", _forms(error, path) or expected)
         case "too_short" | "too_long" as kind:
             most = "least" if kind == "too_short" else "most"
             bound = context["min_length" if kind == "too_short" else "max_length"]
             return document.problem(path, f"{shown(value)} of {len(value)} is not allowed", f"at {most} {bound}")
         case "choice":
-            return document.problem(path, f"{shown(value)} is not allowed here", error["msg"])
+            return document.problem(path, f"{_shown(value)} is not allowed here", error["msg"])
+        case kind if kind in KINDS and (forms := _forms(error, path)):
+            return document.problem(path, f"{_shown(value)} is not allowed here", forms)
         case kind if kind in KINDS:
-            return document.problem(path, f"{shown(value)} is not {KINDS[kind].split(' (')[0]}", KINDS[kind])
+            least = _least(section(path)) if kind.startswith("model_") else ""
+            return document.problem(path, f"{_shown(value)} is not {KINDS[kind]}", f"{KINDS[kind]}{least}")
         case _:
             expected = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
             return document.problem(path, f"{shown(value)} is not allowed", expected)
+
+
+def _forms(error: ErrorDetails, path: Path) -> str:
+    """All ways to write what stands at `path`, if there are several and the whole of it is wrong; else nothing.
+
+    pydantic names those of one arm only, the one that was looked at; that it was an arm is seen by its tag.
+    """
+    if not str(error["loc"][-1]).startswith("("):
+        return ""
+    at = max(position for position, item in enumerate(path) if isinstance(item, str))
+    field = next((field for key, field in _fields(section(path[:at])) if key == path[at]), None)
+    found = [] if field is None else [*_choices(field.annotation), *field.metadata]
+    return next((one.custom_error_message or "" for one in found if isinstance(one, Discriminator)), "")
+
+
+def _choices(kind: Any) -> list[Discriminator]:
+    """How the arms of a choice are told apart, those of the innermost choice first."""
+    below = [one for arm in get_args(kind) for one in _choices(arm)]
+    return below + [one for one in getattr(kind, "__metadata__", ()) if isinstance(one, Discriminator)]
+
+
+def _least(model: type[BaseModel] | None) -> str:
+    """What has to stand in a section."""
+    required = [key for key, field in _fields(model) if field.is_required()]
+    if model is None or not (least := _LEAST.get(model) or ", ".join(required)):
+        return "" if model is None else " ({} for all defaults)"
+    return f" with {least}"
+
+
+def _shown(value: object) -> str:
+    """A value as in the file; of a string that looks like something else, that it is one."""
+    if isinstance(value, str) and not isinstance(_plain(value), str):
+        return f'the string "{value}"'
+    return shown(value)
+
+
+def _plain(text: str) -> JsonValue:
+    """What a string would be without its quotes."""
+    try:
+        return resolve(text, None, plain=True)
+    except Wrong:
+        return None
 
 
 def _word(value: object) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, TypeVar
 
 from dispatcher.config.parse import Parsed
-from dispatcher.config.problems import Path
+from dispatcher.config.problems import Path, shown
 from dispatcher.model.reading import Condition, Mapping, Reading, Unreadable
 from fanmesh.expr import (
     EvalError,
@@ -21,6 +21,7 @@ from fanmesh.expr import (
     compile_condition,
     compile_predicate,
     compile_template,
+    type_of,
 )
 from fanmesh.model.completion import Predicate
 from fanmesh.model.values import JsonValue, Opaque
@@ -39,6 +40,9 @@ LISTED: Final = frozenset({"item", "index"})
 
 JUDGING: Final = frozenset({"input", "output", "confidence"})
 """What can be read where an answer is judged."""
+
+_LISTS: Final = frozenset({"dyn", "list"})
+"""Types of expressions that are lists, or may be."""
 
 
 class Asked(NamedTuple):
@@ -86,6 +90,32 @@ def mapping(value: JsonValue, path: Path, branches: Iterable[str], bare: frozens
         return Mapped()
     template = _compile(compile_template, value, bare, path, branches, parsed)
     return Mapped(_mapping(template), template.reads_branches) if template else Mapped()
+
+
+def listing(value: JsonValue, path: Path, branches: Iterable[str], parsed: Parsed) -> Mapped:
+    """The template of a list written at `path`, like `mapping`. One that can never be a list is wrong, too."""
+    found = mapping(value, path, branches, BEFORE, parsed)
+    if found.mapping is None and value is not None:
+        return found  # nothing is known of it, and why has been said
+    if isinstance(value, list):
+        return found
+    is_not, meant = "is not a list", ""
+    if isinstance(value, str):
+        scope = Scope(frozenset(parsed.shape.attributes if parsed.shape else ()), frozenset(branches), BEFORE)
+        if (kind := type_of(value, scope)) in _LISTS:
+            return found
+        is_not = f"is {'text' if kind == 'string' else f'of type {kind}'}, not a list"
+        meant = _in_braces(value, scope)
+    parsed.complain(path, f"{shown(value)} {is_not}", meant or "a list such as ${input.items}")
+    return Mapped()
+
+
+def _in_braces(text: str, scope: Scope) -> str:
+    """The text within the `${}` that was forgotten, if it may be a list then; else nothing."""
+    try:
+        return braced if type_of(braced := f"${{{text}}}", scope) in _LISTS else ""
+    except ExprError:
+        return ""
 
 
 def attributes_in(value: JsonValue, branches: Iterable[str], bare: frozenset[str], parsed: Parsed) -> frozenset[str]:

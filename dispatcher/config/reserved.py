@@ -1,6 +1,6 @@
 """Names that belong to capabilities this version does not have.
 
-They are refused by name wherever they stand. To call `fallback` an unknown key would send its author looking for a typo, and to
+They are refused by name wherever they stand. To call `tokens` an unknown key would send its author looking for a typo, and to
 ignore it would let a plan run without the protection that was asked for.
 """
 

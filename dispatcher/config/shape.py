@@ -44,7 +44,7 @@ class WorkerShape(Section):
     endpoints: Annotated[
         Annotated[Literal["resolve", "opaque"], Tag("(name)")]
         | Annotated[list[HostPort], Field(json_schema_extra={"uniqueItems": True, "minItems": 1}), Tag("(list)")],
-        choice(lambda v: "(list)" if isinstance(v, list) else "(name)", "resolve, opaque or a list"),
+        choice(lambda v: "(list)" if isinstance(v, list) else "(name)", "resolve, opaque or a list of host:port"),
     ] = Field(
         default="resolve",
         description="Its addresses: the target resolved; a list; or opaque: the target is one endpoint, as unix: and xds: are.",

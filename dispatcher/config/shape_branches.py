@@ -89,7 +89,8 @@ class BranchShape(Section):
     )
     for_each: (
         Annotated[
-            Annotated[EachShape, Tag("(options)")] | Annotated[str, Tag("(list)")],
+            Annotated[EachShape, Tag("(options)")]
+            | Annotated[str, Field(json_schema_extra={"x-type": "${CEL}"}), Tag("(list)")],
             choice(lambda v: "(list)" if isinstance(v, str) else "(options)", "a list such as ${input.items}, or {items: …}"),
         ]
         | None

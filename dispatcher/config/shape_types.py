@@ -12,9 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator
 
 from dispatcher.config import addresses, method_values, policy_values, quantities
 from fanmesh.model.fault import Code
-
-ID_PATTERN: Final = r"^[a-z][a-z0-9_]*$"
-AN_ID: Final = "a lower-case letter, then lower-case letters, digits and _"
+from fanmesh.model.names import NAME_PATTERN
 
 
 class Section(BaseModel):
@@ -33,7 +31,7 @@ _ZERO: Final = WithJsonSchema(
     {"anyOf": [_DURATION.json_schema, {"const": 0}], "x-type": "duration", "x-unit": "us, ms, s, m, h"}
 )
 
-Id: TypeAlias = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Id: TypeAlias = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Duration: TypeAlias = Annotated[int, PlainValidator(quantities.parse_duration), _ZERO]
 PositiveDuration: TypeAlias = Annotated[int, PlainValidator(quantities.parse_positive_duration), _DURATION]
 Size: TypeAlias = Annotated[

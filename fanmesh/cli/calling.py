@@ -10,11 +10,12 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 from cyclopts import Parameter
 
 from fanmesh.cli import arguments
-from fanmesh.cli.ends import Exit, Stop
+from fanmesh.cli.ends import TRACEPARENTS, Exit, Stop, invalid
 from fanmesh.client import Client
 from fanmesh.model.fault import Code
 from fanmesh.model.values import JsonValue
 from fanmesh.result import DispatchFailed, Result
+from fanmesh.runtime.traceparent import parse
 from fanmesh.transport.failures import no_connection
 
 SERVER: Final = "127.0.0.1:50050"
@@ -39,6 +40,8 @@ class Question(NamedTuple):
 
 def question(plan: str, data: str, attr: Sequence[str], timeout: str | None = None, traceparent: str | None = None) -> Question:
     """Read the options. Stop names the one that is wrong."""
+    if traceparent and traceparent != "new" and parse(traceparent) is None:
+        raise Stop(invalid(traceparent, "--traceparent", TRACEPARENTS), "give it alone to begin a new trace", Exit.USAGE)
     return Question(
         plan,
         arguments.data(data),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum, unique
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -29,6 +29,14 @@ class Stop(Exception):  # noqa: N818  (what the program does)
         self.code = code
         self.more = dict(more or {})
 
+
+def invalid(value: str, option: str, choices: str) -> str:
+    """That a value is none of those that an option may have, in the words that the library has for it."""
+    return f'Invalid value "{value}" for {option}. Choose from: {choices}.'
+
+
+TRACEPARENTS: Final = '"new", a W3C header such as "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"'
+"""What `--traceparent` may be."""
 
 Output: TypeAlias = Annotated[
     Literal["text", "json"], Parameter(name=["--output", "-o"], help="What to print: text, or one JSON document.")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from dispatcher.assembly import MERGES
 from dispatcher.config import Config, ConfigErrors, load_file
-from fanmesh.cli.ends import Exit, Stop
+from fanmesh.cli.ends import Stop
 
 
 def load(file: Path) -> Config:
     """The configuration in `file`. Raises ConfigErrors; Stop if there is no such file."""
     if not file.is_file():
-        hint = "name the file, or make a project with `fanmesh init DIR`"
-        raise Stop(f"there is no file {file}", hint, Exit.USAGE if file.is_dir() else Exit.FAILED)
+        what = f"{file} is a directory, not a configuration" if file.is_dir() else f"there is no file {file}"
+        raise Stop(what, "name the file, or make a project with `fanmesh init DIR`")
     return load_file(file, MERGES)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Final, NoReturn
 
 from cyclopts import App
-from cyclopts.exceptions import CycloptsError
+from cyclopts.exceptions import CycloptsError, UnusedCliTokensError
 
-from fanmesh.cli.ends import Exit, Stop
+from fanmesh.cli.ends import TRACEPARENTS, Exit, Stop, invalid
 from fanmesh.cli.verbs import VERBS
 from fanmesh.runtime import environ
 from fanmesh.runtime.environ import BadVariable
@@ -26,10 +27,14 @@ Begin with: fanmesh init hello && cd hello && fanmesh dev
 """
 
 OPTIONAL_VALUES: Final = {
-    "--stream": (re.compile("snapshot|branches"), "snapshot"),
-    "--traceparent": (re.compile("new|[0-9a-f]{2}-.*"), "new"),
+    "--stream": (re.compile("snapshot|branches"), "snapshot", '"snapshot", "branches"'),
+    "--traceparent": (re.compile("new|[0-9a-f]{2}-.*"), "new", TRACEPARENTS),
 }
-"""Options that may stand alone, what their value looks like, and the value they have then."""
+"""Options that may stand alone, what their value looks like, the value they have then, and what there is to choose from."""
+
+
+UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a disk says that takes no more; verbs that write files say it themselves."""
 
 
 def version() -> str:
@@ -56,13 +61,20 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         verb = next((word for word in arguments if word in VERBS), "")
-        return _say(Stop(str(error).strip(), f"see `fanmesh {f'{verb} --help'.strip()}`", Exit.USAGE), json=json)
+        meant = _no_value(arguments) if isinstance(error, UnusedCliTokensError) else ""
+        return _say(Stop(meant or str(error).strip(), f"see `fanmesh {f'{verb} --help'.strip()}`", Exit.USAGE), json=json)
     except Stop as stop:
         return _say(stop, json=json)
     except BadVariable as error:
         return _say(Stop(str(error), "set it to that, or unset it", Exit.USAGE), json=json)
     except BrokenPipeError:  # whoever read us has heard enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it would fail again at exit
+        print(f"fanmesh: the output cannot be written: {error.strerror}", file=sys.stderr)
         return Exit.FAILED
     except KeyboardInterrupt:
         return 130
@@ -85,11 +97,20 @@ def complete(arguments: Sequence[str]) -> list[str]:
     for position, word in enumerate(arguments):
         out.append(word)
         if word in OPTIONAL_VALUES:
-            looks, alone = OPTIONAL_VALUES[word]
+            looks, alone, _ = OPTIONAL_VALUES[word]
             following = arguments[position + 1] if position + 1 < len(arguments) else ""
             if not looks.fullmatch(following):
                 out.append(alone)
     return out
+
+
+def _no_value(arguments: Sequence[str]) -> str:
+    """What to say of a command line with a word too many, if that may have been meant as the value of such an option."""
+    for word, following in pairwise(arguments):
+        looks, _, choices = OPTIONAL_VALUES.get(word, (None, "", ""))
+        if looks is not None and not following.startswith("-") and not looks.fullmatch(following):
+            return invalid(following, word, choices)
+    return ""
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

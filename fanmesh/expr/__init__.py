@@ -13,7 +13,7 @@ from fanmesh.expr.condition import Expression, compile_condition
 from fanmesh.expr.errors import EvalError, ExprError
 from fanmesh.expr.predicate import compile_predicate, evaluator
 from fanmesh.expr.scope import Scope
-from fanmesh.expr.template import Template, compile_template
+from fanmesh.expr.template import Template, compile_template, type_of
 
 __all__ = [
     "EvalError",
@@ -25,4 +25,5 @@ __all__ = [
     "compile_predicate",
     "compile_template",
     "evaluator",
+    "type_of",
 ]

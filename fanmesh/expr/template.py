@@ -92,6 +92,20 @@ def compile_template(value: JsonValue, scope: Scope) -> Template:
     return Template(value, scope, not programs, reads, fill)
 
 
+def type_of(text: str, scope: Scope) -> str:
+    """The CEL type of what a text becomes as a template, such as `list`; `dyn` if that depends on what it reads.
+
+    Raises:
+        ExprError: an expression in it cannot be compiled.
+    """
+    match split(text):
+        case [Code(source=source)]:
+            name: str = compile_program(source, scope).result.name()
+            return name.lower().partition("<")[0]
+        case _:
+            return "string"
+
+
 def _compile(value: JsonValue, scope: Scope, path: Path, programs: list[Program], errors: list[ExprError]) -> _Fill:
     if len(path) > MAX_DEPTH:
         errors.append(ExprError(f"more than {MAX_DEPTH} levels of lists and maps", "", 0, path=path))

@@ -7,7 +7,9 @@ exist only at the edges (asyncio, gRPC timeouts).
 from __future__ import annotations
 
 from math import inf
-from typing import Final
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 US: Final = 1_000
 MS: Final = 1_000_000
@@ -25,9 +27,23 @@ def seconds(ns: int) -> float:
 
 
 def nanoseconds(name: str, value: float | None) -> int | None:
-    """`value` seconds in ns; None and infinity are no limit. ValueError, naming `name`, for what is no time."""
-    if value is None or value == inf:
+    """`value` seconds in ns; None and infinity are no limit. ValueError or TypeError, naming `name`, for what is no time."""
+    if value is None or number(name, value) == inf:
         return None
     if not value >= 0:  # NaN too
         raise ValueError(f"{name}: {value} is not a number of seconds ≥ 0")
     return round(value * SECOND)
+
+
+def number(name: str, value: T) -> T:
+    """`value`, a number of seconds or None, as it is. TypeError, naming `name`, for what is no number."""
+    if value is None or hasattr(value, "__float__"):
+        return value
+    raise TypeError(f"{name}: {value!r} is not a number of seconds, such as 1.5")
+
+
+def whole(name: str, value: int) -> int:
+    """`value`, a number of nanoseconds, as it is. TypeError, naming `name`: a fraction of one is a mistake of the unit."""
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: {value!r} is not a whole number of nanoseconds: write {name}=ms(80) for 80 milliseconds")
+    return value

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from fanmesh.model.times import MS
 from fanmesh.runtime.histograms import Buckets, Counter, Gauge, Histogram, Key, Tally
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 Family: TypeAlias = Counter | Gauge | Histogram | Tally
 
@@ -115,4 +118,18 @@ def expose(families: Families, host: str = "127.0.0.1", port: int = 0) -> Endpoi
     """Serve `families`; port 0 = a free one. OSError if the address is taken."""
     registry = CollectorRegistry()
     registry.register(families)
-    return Endpoint(*start_http_server(port, host, registry))
+    server, thread = start_http_server(port, host, registry)
+    server.set_app(_at_its_paths(make_wsgi_app(registry)))
+    return Endpoint(server, thread)
+
+
+def _at_its_paths(app: WSGIApplication) -> WSGIApplication:
+    """The library's application at `/metrics` and `/` only: a probe of a path that is not there must not find it well."""
+
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] in {"/metrics", "/", ""}:
+            return app(environ, start)
+        start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"metrics are at /metrics\n"]
+
+    return answer

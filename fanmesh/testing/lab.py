@@ -34,6 +34,7 @@ from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Part
 from fanmesh.model.report import Report
 from fanmesh.model.states import AttemptKind, EmitMode
+from fanmesh.model.times import whole
 from fanmesh.model.values import Value
 from fanmesh.payload import Box, plain
 from fanmesh.testing.loop import VirtualClock, VirtualLoop
@@ -231,6 +232,8 @@ class Lab:
         Raises LookupError if there is no such plan, or no route matches; AssertionError if a worker has no script, or plays a
         stream although it does not stream.
         """
+        if timeout is not None:
+            whole("timeout", timeout)
         self._requests += 1
         began = self.clock.now()
         request = Request(

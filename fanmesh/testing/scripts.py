@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from difflib import get_close_matches
+from typing import Any, Final, TypeAlias
 
 from fanmesh.jsontext import plain
 from fanmesh.model.fault import Code, Fault, FaultKind
 from fanmesh.model.outcome import Outcome, Part, Success
-from fanmesh.model.times import SECOND
+from fanmesh.model.times import SECOND, whole
 from fanmesh.model.values import Value
+
+FAILURES: Final = {code.name: code for code in Code if code is not Code.OK}
+"""gRPC's codes but OK, by name."""
 
 PartTaker: TypeAlias = Callable[[Part], Awaitable[Fault | None]]
 """Hands a part to the engine; a fault ends the script: nobody wants more, or the part does not fit."""
@@ -45,6 +49,7 @@ async def virtual_sleep(ns: int) -> None:
 
 def ends(value: Any = None, *, after: int = 0, confidence: float | None = None) -> Script:
     """Answer `value` after `after` ns."""
+    whole("after", after)
 
     async def play(_: Value, _take: PartTaker) -> Outcome:
         await virtual_sleep(after)
@@ -55,6 +60,7 @@ def ends(value: Any = None, *, after: int = 0, confidence: float | None = None) 
 
 def computes(function: Callable[[Any], Any], *, after: int = 0) -> Script:
     """Answer `function(input)` after `after` ns."""
+    whole("after", after)
 
     async def play(given: Value, _take: PartTaker) -> Outcome:
         await virtual_sleep(after)
@@ -64,8 +70,13 @@ def computes(function: Callable[[Any], Any], *, after: int = 0) -> Script:
 
 
 def fails(code: str | Code = Code.UNAVAILABLE, detail: str = "", *, after: int = 0) -> Script:
-    """End with a gRPC status after `after` ns."""
-    status = Code[code] if isinstance(code, str) else code
+    """End with a gRPC status after `after` ns. ValueError names those that there are."""
+    whole("after", after)
+    status = FAILURES.get(code if isinstance(code, str) else code.name)
+    if status is None:
+        known = ", ".join(FAILURES)
+        near = get_close_matches(str(code), FAILURES, n=1)
+        raise ValueError(f"{code!r} is no failure{f' (did you mean {near[0]!r}?)' if near else ''}; there are {known}")
 
     async def play(_: Value, _take: PartTaker) -> Outcome:
         await virtual_sleep(after)
@@ -76,6 +87,7 @@ def fails(code: str | Code = Code.UNAVAILABLE, detail: str = "", *, after: int =
 
 def rubbish(*, after: int = 0) -> Script:
     """Answer something that cannot be read."""
+    whole("after", after)
 
     async def play(_: Value, _take: PartTaker) -> Outcome:
         await virtual_sleep(after)
@@ -98,6 +110,7 @@ def streams(
     parts: Sequence[Any], *, every: int = 0, replace: bool = False, then: Script | None = None, confidence: float | None = None
 ) -> Script:
     """Answer in parts, one each `every` ns, then end well, or as `then` does (a failure breaks the stream)."""
+    whole("every", every)
 
     async def play(given: Value, take: PartTaker) -> Outcome:
         for seq, part in enumerate(parts):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Any, Final, Generic, TypeVar, get_origin, get_type_hints, overload
 
+from fanmesh.model.names import A_NAME, is_name
 from fanmesh.workers.context import Context
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,12 +78,21 @@ def worker(name: str | F = "") -> Any:
 
     The function takes its input (typed by its annotation: dataclass, pydantic model, TypedDict, dict, protobuf message; none =
     the JSON value), and a `Context` if it wants one. `async def` answers once; `def` too, in a thread; `async def` with `yield`
-    answers in parts. TypeError for a signature that cannot be called like that. The name defaults to the function's.
+    answers in parts. TypeError for a signature that cannot be called like that. The name defaults to the function's; ValueError
+    for one that no configuration can hold.
     """
+    if isinstance(name, str) and name:
+        check_name(name)
     scope = sys._getframe(1).f_locals  # noqa: SLF001  (types that a function's caller defined beside it)
     if callable(name):
         return _declare(name, name.__name__, scope)
     return lambda function: _declare(function, name or function.__name__, scope)
+
+
+def check_name(name: str) -> None:
+    """ValueError, with the rule, for a name that no configuration can hold: nobody could ask for that worker."""
+    if not is_name(name):
+        raise ValueError(f"worker {name!r} is not a name: {A_NAME}")
 
 
 def _declare(function: F, name: str, scope: dict[str, Any]) -> Worker[F]:

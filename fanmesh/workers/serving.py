@@ -12,7 +12,7 @@ import uvloop
 from fanmesh.transport.choosing import Transports
 from fanmesh.transport.port import Server, ServerOptions, Transport
 from fanmesh.workers.acting import Behaviour
-from fanmesh.workers.declaring import Worker
+from fanmesh.workers.declaring import Worker, check_name
 from fanmesh.workers.service import Hooks, Observe, WorkerService
 
 DRAIN: Final = 20.0
@@ -31,9 +31,11 @@ async def serve(
 
     One worker answers every call; of several, the metadata key `fanmesh-worker` names the one that is meant. Health knows
     each worker by its name. `behaviour` decides for each call how to misbehave first, `observe` wraps each call. `transport`:
-    one, or its name (grpcio or fast). ValueError if two workers share a name or the transport is not installed, OSError if the
-    address is taken.
+    one, or its name (grpcio or fast). ValueError if two workers share a name, a name is none that a configuration can hold, or
+    the transport is not installed; OSError if the address is taken.
     """
+    for each in workers:
+        check_name(each.name)
     hooks = Hooks(behaviour=behaviour)
     if observe is not None:
         hooks = Hooks(behaviour=behaviour, observe=observe)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,35 @@ def test_check_without_a_file_says_what_to_do(tmp_path: Path, capsys: pytest.Cap
     """A missing file is a failure with a next step."""
     assert run(["check", str(tmp_path / "none.yaml")]) == 1
     assert "fanmesh init" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["check", "serve"])
+def test_a_directory_is_told_from_a_file_that_is_not_there(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are failures with a next step; what is there is not said to be missing."""
+    assert run([verb, str(tmp_path)]) == run([verb, str(tmp_path / "none.yaml")]) == 1
+    first, _, second, _ = capsys.readouterr().err.splitlines()
+    assert first == f"fanmesh: {tmp_path} is a directory, not a configuration"
+    assert second == f"fanmesh: there is no file {tmp_path / 'none.yaml'}"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full is a device of Linux")
+@pytest.mark.parametrize(
+    "words", [["check", str(ENRICHMENT)], ["check", str(ENRICHMENT), "-o", "json"], ["schema"], ["--help"]]
+)
+def test_output_that_cannot_be_written_is_one_line(words: list[str]) -> None:
+    """On a full disk: exit 1, and no traceback."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fanmesh.cli", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (1, "fanmesh: the output cannot be written: No space left on device\n")
 
 
 def conforms(value: Any, schema: Any, definitions: dict[str, Any]) -> bool:

@@ -89,9 +89,20 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["call", "p", "-d", "{"], "quote it"),
         (["call", "p", "--timeout", "300"], "300ms"),
         (["call", "p", "--attr", "tenant"], "name=value"),
+        (["call", "p", "--stream", "all"], 'Invalid value "all" for --stream. Choose from: "snapshot", "branches".'),
+        (["call", "--stream", "all", "p"], 'Invalid value "all" for --stream. Choose from: "snapshot", "branches".'),
+        (["call", "p", "--stream=all"], 'Invalid value "all" for --stream. Choose from: "snapshot", "branches".'),
+        (["call", "p", "--traceparent", "abc"], 'Invalid value "abc" for --traceparent. Choose from: "new", a W3C header'),
+        (["call", "p", "--traceparent=abc"], 'Invalid value "abc" for --traceparent. Choose from: "new", a W3C header'),
+        (
+            ["call", "p", "--traceparent", "00-abc"],
+            'Invalid value "00-abc" for --traceparent. Choose from: "new", a W3C header',
+        ),
+        (["call", "p", "more"], "Unused Tokens: ['more']"),
         (["call", "p", "--repeat", "0"], "leave one of them out"),
         (["call", "p", "--repeat", "2", "--stream"], "leave one of them out"),
         (["worker"], "fanmesh worker hello:hello"),
+        (["worker", "Ge O=tests.kit.roles:echo"], "'Ge O' is not a name"),
         (["explain", "p", "--config", "x", "--server", "y"], "leave the other out"),
         (["init"], "fanmesh init --help"),
     ],
@@ -129,6 +140,7 @@ def test_options_with_a_value_that_may_be_left_out() -> None:
     header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     assert complete(["call", "--traceparent", header]) == ["call", "--traceparent", header]
     assert complete(["call", "--traceparent", "-o", "json"])[2] == "new"
+    assert complete(["call", "--stream", "greet", "-d", "{}"]) == ["call", "--stream", "snapshot", "greet", "-d", "{}"]
 
 
 @pytest.mark.parametrize("words", [["-o", "json"], ["--output", "json"], ["--output=json"], ["-ojson"]])

@@ -88,6 +88,21 @@ def test_every_key_reaches_its_place(load: Callable[..., Config]) -> None:
     assert config.dev == {"geo": "m.n:geo"}
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        "listen: '127.0.0.1:0', metrics: '127.0.0.1:0'",
+        "listen: '127.0.0.1:9464', metrics: null",
+        "listen: '127.0.0.1:9464', metrics: '127.0.0.1:9465'",
+        "listen: '127.0.0.1:9464', metrics: '127.0.0.2:9464'",
+        "listen: 'unix:/run/f.sock'",
+    ],
+)
+def test_callers_and_metrics_have_an_address_each(load: Callable[..., Config], server: str) -> None:
+    """Any free port twice is two; so are two hosts, and a socket."""
+    assert load("routes:", f"server: {{{server}}}\nroutes:").warnings == ()
+
+
 def test_the_version_follows_the_meaning(load: Callable[..., Config]) -> None:
     """Layout, comments, spelled-out defaults and other units of the same time change nothing; any meaning does."""
     version = load(text=QUICK_START).version

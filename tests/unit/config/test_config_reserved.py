@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from dispatcher.config import Problem
+from dispatcher.config.reserved import KEYS
 
 Wrong = Callable[..., list[Problem]]
+PLANS = (Path(__file__).resolve().parents[3] / "docs" / "plans.md").read_text()
 
 AT = {
     "": ["access", "include", "rollouts", "spend_limits", "tls", "triggers"],
@@ -33,3 +37,10 @@ def test_keys_of_later_versions_are_refused_by_name(wrong: Wrong, section: str, 
     old, new = PLACES[section]
     (problem,) = wrong(old, new.replace("KEY", key))
     assert (problem.path.removeprefix(f"{section}."), problem.message) == (key, f"{key} is not supported by this version")
+
+
+def test_the_page_about_plans_names_what_is_refused_and_nothing_else() -> None:
+    """Each name of its section "Not yet" is one that is refused by name; `latency` stands there to say beside what."""
+    section = PLANS.split("## Not yet")[1]
+    assert set(re.findall(r"`(\w+)`", section)) - {"latency"} <= KEYS
+    assert {"tokens", "usd"} <= set(re.findall(r"`(\w+)`", section))

@@ -6,6 +6,7 @@ import importlib.util
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -104,11 +105,38 @@ def test_what_an_editor_can_see_is_underlined(validator: Draft202012Validator, n
     assert list(validator.iter_errors(parse(bent, "f").value)) != []
 
 
-def test_the_page_is_what_the_generator_writes() -> None:
-    """docs/configuration.md is generated, and up to date."""
+def generator() -> ModuleType:
+    """The program that writes the page."""
     spec = importlib.util.spec_from_file_location("gen_configuration_doc", ROOT / "scripts" / "gen_configuration_doc.py")
     assert spec is not None
     assert spec.loader is not None
-    generator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generator)
-    assert generator.page() == PAGE
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_the_generator_writes() -> None:
+    """docs/configuration.md is generated, and up to date."""
+    assert generator().page() == PAGE
+
+
+def test_every_key_of_the_schema_stands_in_the_page(merges: MergeCatalogue) -> None:
+    """In the table of its own section; a step of a cascade has those of a branch as well, and says so."""
+    module = generator()
+    keys = {
+        title: set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+        for title, _, text in (part.partition("\n") for part in PAGE.split("\n## ")[1:])
+    }
+    titles = {definition or "the file": title for title, definition, _ in module.SECTIONS}
+    for name, section in sections(json_schema(merges.schema)):
+        base = module.EXTENDS.get(name)
+        there = keys[titles.get(name, "Merges")] | (keys[titles[base]] if base else set())
+        assert set(section.get("properties", {})) <= there, name
+        assert name in titles or name == "Merge"
+
+
+def test_every_link_of_the_page_leads_to_a_section() -> None:
+    """Only what is a merge is said to be one."""
+    headings = {heading.lower().replace(" ", "-") for heading in re.findall(r"^##+ (.*)$", PAGE, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#(.*?)\)", PAGE)) <= headings
+    assert re.findall(r"^\| `(\w+)` \| .*\(#merges\)", PAGE, re.MULTILINE) == ["merge"]

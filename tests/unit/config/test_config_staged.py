@@ -180,7 +180,17 @@ def test_for_each_is_a_list_or_says_more(load: Load) -> None:
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        ("for_each: 3", "3 is not a mapping"),
+        ("for_each: 3", "3 is not allowed here"),
+        ("for_each: input.ids", "for_each: input.ids is text, not a list"),
+        ("for_each: {items: input.ids}", "for_each.items: input.ids is text, not a list"),
+        ("for_each: ''", "for_each: '' is text, not a list"),
+        ("for_each: 'some ${input.ids}'", "for_each: some ${input.ids} is text, not a list"),
+        ("for_each: '$${input.ids}'", "for_each: $${input.ids} is text, not a list"),
+        ("for_each: '${size(input.ids)}'", "for_each: ${size(input.ids)} is of type int, not a list"),
+        ("for_each: '${input.ids == 1}'", "for_each: ${input.ids == 1} is of type bool, not a list"),
+        ("for_each: {items: {a: '${input.ids}'}}", "for_each.items: a mapping is not a list"),
+        ("for_each: {items: 3}", "for_each.items: 3 is not a list"),
+        ("for_each: {items: null}", "for_each.items: null is not a list"),
         ("for_each: {}", "for_each.items: is missing: the list"),
         ("for_each: {items: '${input.l}', tolerate: 101%}", "for_each.tolerate: 101% is more than all"),
         ("for_each: {items: '${input.l}', tolerate: -1}", "for_each.tolerate: -1 is not a number of failures"),
@@ -194,6 +204,30 @@ def test_what_for_each_cannot_mean_is_said(wrong: Wrong, key: str, said: str) ->
     """`item` and `index` are there only where there is a list."""
     (problem,) = told(wrong, f"branches: {{a: {{{key}}}}}")
     assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("items", "meant"),
+    [
+        ("input.ids", "${input.ids}"),
+        ("branches.b.output", "${branches.b.output}"),
+        ("ids", "a list such as ${input.items}"),
+        ("size(input.ids)", "a list such as ${input.items}"),
+        ("$${input.ids}", "a list such as ${input.items}"),
+        ("3", "a list such as ${input.items}"),
+    ],
+)
+def test_a_list_whose_braces_were_forgotten_is_shown_with_them(wrong: Wrong, items: str, meant: str) -> None:
+    """Where that would be an expression which may be a list; else what one looks like."""
+    problems = wrong(text=text(f"branches: {{a: {{for_each: {{items: '{items}'}}}}, b: {{}}}}"))
+    assert [p.expected for p in problems if p.severity == "error"] == [meant]
+
+
+def test_a_list_may_be_written_out(load: Load) -> None:
+    """As a list of anything, also of expressions; or be made by an expression."""
+    for items in ("[]", "[1, '${input.a}']", "'${[1, 2]}'", "'${input.ids.map(i, i.id)}'", "'${input}'"):
+        (node,) = load(text=text(f"branches: {{a: {{for_each: {{items: {items}}}}}}}")).catalogue.plans["p"].nodes
+        assert node.each is not None, items
 
 
 def test_a_merge_has_to_take_what_is_gathered(wrong: Wrong) -> None:

@@ -146,6 +146,7 @@ def test_targets_get_their_scheme(written: str, meant: str) -> None:
         ("geo:http", "not a target"),
         ("geo:0", "not a port"),
         ("geo:65536", "not a port"),
+        ("geo:123456", "123456 is not a port"),
         ("geo:٣", "not a target"),
         ("dns:geo:1", "not a target"),
         ("dns://8.8.8.8/geo:1", "not a target"),

@@ -1,6 +1,6 @@
 import pytest
 
-from fanmesh.expr import EvalError, ExprError, Scope, compile_template
+from fanmesh.expr import EvalError, ExprError, Scope, compile_template, type_of
 from fanmesh.model.values import JsonValue
 
 SCOPE = Scope(frozenset({"task"}), frozenset({"geo"}))
@@ -127,3 +127,20 @@ def test_results_share_nothing() -> None:
     assert isinstance(first, dict)
     first["a"] = 2
     assert template.evaluate({}) == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("${input.ids}", "dyn"),
+        ("${[1, 2]}", "list"),
+        ("${size(input.ids)}", "int"),
+        ("${'a'}", "string"),
+        ("ids: ${input.ids}", "string"),
+        ("$${input.ids}", "string"),
+        ("", "string"),
+    ],
+)
+def test_the_type_of_a_text_is_known_before_it_is_filled(text: str, kind: str) -> None:
+    """That of a lone expression, as far as it does not depend on what it reads; anything else is text."""
+    assert type_of(text, SCOPE) == kind

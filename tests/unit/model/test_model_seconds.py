@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from math import inf, nan
+from typing import Any
 
 import pytest
 
@@ -17,4 +18,11 @@ def test_seconds_become_nanoseconds_and_no_limit_stays_none(given: float | None,
 def test_what_is_no_time_is_refused_by_name(given: float) -> None:
     """The message says which argument."""
     with pytest.raises(ValueError, match="timeout: "):
+        nanoseconds("timeout", given)
+
+
+@pytest.mark.parametrize("given", ["1s", "1.5", b"1", [1]])
+def test_what_is_no_number_is_refused_by_name(given: Any) -> None:
+    """The message says which argument, and what would be right."""
+    with pytest.raises(TypeError, match=r"timeout: .* is not a number of seconds, such as 1\.5"):
         nanoseconds("timeout", given)

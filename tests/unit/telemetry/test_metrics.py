@@ -1,3 +1,4 @@
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -160,3 +161,17 @@ def test_a_plain_scrape_works(endpoint: Endpoint) -> None:
     _, text = scrape(endpoint, "text/plain")
     assert 'fanmesh_config_info{version="v1"} 1.0' in text
     assert "r1" not in text
+
+
+@pytest.mark.parametrize("path", ["", "/", "/metrics", "/metrics?of=us"])
+def test_metrics_are_where_they_are_looked_for(endpoint: Endpoint, path: str) -> None:
+    """At their path, and where somebody looks who knows only the port."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{endpoint.port}{path}", timeout=5) as reply:
+        assert b"fanmesh_config_info" in reply.read()
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics/x", "/favicon.ico"])
+def test_no_other_path_is_there(endpoint: Endpoint, path: str) -> None:
+    """A probe of a path that is not served is told so."""
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://127.0.0.1:{endpoint.port}{path}", timeout=5)

@@ -1,6 +1,9 @@
+import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ from fanmesh.model.usage import Usage
 from fanmesh.model.values import Opaque
 from fanmesh.money import micros
 from fanmesh.payload import PayloadError
-from fanmesh.workers import Context, worker
+from fanmesh.workers import Context, serve, worker
 from fanmesh.workers.declaring import Answers
 from fanmesh.workers.joining import joined
 
@@ -165,3 +168,18 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "try:\n fanmesh.nothing\nexcept AttributeError as e:\n assert 'nothing' in str(e)\nelse:\n raise SystemExit(1)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("name", ["Bad Name", "Geo", "1geo", "ge-o", "géo", "geo\n"])
+def test_a_name_that_no_configuration_can_hold_is_refused(name: str) -> None:
+    """Where it is given, with the rule; and where a function's own name is served that is none."""
+    said = f"^worker {re.escape(repr(name))} is not a name: a lower-case letter, then lower-case letters, digits and _$"
+    with pytest.raises(ValueError, match=said):
+        worker(name)
+
+    @worker
+    def shown() -> None:
+        """Plays a worker."""
+
+    with pytest.raises(ValueError, match=said):
+        asyncio.run(serve(replace(shown, name=name)))
