@@ -55,9 +55,9 @@ class ClientConnection(Connection):
     __slots__ = (
         *(
             "_base",
+            "_begun",
             "_common",
             "_draining",
-            "_flushed",
             "_link",
             "_newest",
             "_pinged",
@@ -101,7 +101,7 @@ class ClientConnection(Connection):
         """How many it takes."""
         self._draining = False
         self._newest = 0  # stream that was opened last
-        self._flushed = 0  # the same, at the last time that everything had left
+        self._begun = 0  # the last one of which something has left, or may have
         self._put_off: dict[int, None] = {}  # streams that wait for their reset, in order
         self._putting_off: asyncio.TimerHandle | None = None
         self._pinged = 0
@@ -147,11 +147,27 @@ class ClientConnection(Connection):
 
     def unsent(self, stream: int) -> bool:
         """Whether nothing of this stream has been given to the socket."""
-        return stream > self._flushed
+        return stream > self._begun
 
-    def flushed(self) -> None:
-        """What was opened until now has left: more streams than the peer takes are never opened."""
-        self._flushed = self._newest
+    def taken(self, *, drained: bool) -> None:
+        """Which stream was the last to begin: they do in order, and all of those that may before the messages of any."""
+        if drained:
+            self._begun = self._newest
+        elif self._begun < self._newest:
+            for stream in sorted(self.streams, reverse=True):
+                if stream <= self._begun or self._exists(stream):
+                    self._begun = max(stream, self._begun)
+                    break
+
+    def _exists(self, stream: int) -> bool:
+        """Whether the engine has begun to send the stream's header block. One that cannot say may have."""
+        try:
+            self.h2.stream_remote_window_size(stream)
+        except ngh2.StreamUnavailableError:
+            return False
+        except ngh2.NGH2Error:
+            return True
+        return True
 
     def abandon(self, call: ClientCall) -> None:
         """Nobody waits for this call: reset its stream as soon as the ration allows."""

@@ -160,12 +160,14 @@ class Connection(asyncio.Protocol, ABC):
             except ngh2.NGH2Error as e:
                 self._broken(e)
                 return
+            drained = len(data) < CHUNK
+            self.taken(drained=drained)
             if data:
                 self.transport.write(data)
             events = h2.events()
             if events:
                 self.handle(events)
-            if len(data) < CHUNK:
+            if drained:
                 self.flushed()
                 break
         if self.waiting:
@@ -307,6 +309,9 @@ class Connection(asyncio.Protocol, ABC):
                 self._greeting = None
         elif isinstance(event, ngh2.ConnectionClosed):
             self.end(self.failure or f"the peer closed the connection (error {event.error_code})")
+
+    def taken(self, *, drained: bool) -> None:
+        """Bytes of the engine are about to leave. `drained`: all of them."""
 
     def flushed(self) -> None:
         """Everything that could leave has left."""
