@@ -32,7 +32,7 @@ class Mortal(Protocol):
 class Deadlines:
     """Of one loop. `len` is how many wait, `now` the clock in ns."""
 
-    __slots__ = ("_calls", "_loop", "_moments", "_next", "_now", "_timer")
+    __slots__ = ("_calls", "_closed", "_loop", "_moments", "_next", "_now", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], int] = now_ns) -> None:
         self._loop = loop
@@ -41,6 +41,7 @@ class Deadlines:
         self._moments: list[int] = []  # a heap of these ms, and of some that nobody waits for any more
         self._next = 0  # the moment of the timer; 0: there is none
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def __len__(self) -> int:
         return sum(map(len, self._calls.values()))
@@ -48,6 +49,8 @@ class Deadlines:
     def set(self, call: Mortal, at: int) -> int:
         """`call.expire()` once `at` (the clock's ns) has passed, unless dropped: with the moment that is returned."""
         moment = at // MS + 2
+        if self._closed:
+            return moment
         if (due := self._calls.get(moment)) is not None:
             due[call] = None
             return moment
@@ -69,6 +72,15 @@ class Deadlines:
         if len(self._moments) > 2 * len(self._calls) + _LEFT_OVER:
             self._moments = list(self._calls)
             heapify(self._moments)
+
+    def close(self) -> None:
+        """No deadline passes any more. May be repeated."""
+        self._closed = True
+        self._calls.clear()
+        self._moments.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _arm(self, moment: int) -> None:
         if self._timer is not None:

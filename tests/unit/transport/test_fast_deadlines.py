@@ -168,3 +168,19 @@ def test_an_earlier_one_moves_the_timer_and_a_drop_may_be_repeated() -> None:
     deadlines.drop(soon, moment)
     deadlines.drop(soon, moment)
     assert len(deadlines) == 1
+
+
+def test_a_closed_book_has_no_timer_and_takes_nothing_any_more() -> None:
+    """A deadline in a thousand years keeps nothing alive; what comes later never rings."""
+    deadlines, loop, log = book()
+    first = Call(loop, log)
+    moment = deadlines.set(first, loop.now + 1000 * 365 * 86_400 * SECOND)
+    deadlines.close()
+    deadlines.close()
+    deadlines.drop(first, moment)
+    deadlines.drop(first, deadlines.set(first, loop.now + MS))
+    deadlines.set(Call(loop, log), loop.now + MS)
+    assert not [timer for timer in loop.timers if not timer.off]
+    loop.advance(SECOND)
+    assert not log
+    assert len(deadlines) == 0
