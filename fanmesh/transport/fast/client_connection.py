@@ -18,8 +18,8 @@ from fanmesh.model.times import MS, SECOND
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.fast import headers
 from fanmesh.transport.fast.connection import Connection
-from fanmesh.transport.fast.defences import PING_IN_QUIET, PINGS_IN_QUIET, Ration
-from fanmesh.transport.fast.mapping import CANCEL, ENHANCE_YOUR_CALM, REFUSED_STREAM, name
+from fanmesh.transport.fast.defences import MAX_FIELDS, PING_IN_QUIET, PINGS_IN_QUIET, Ration
+from fanmesh.transport.fast.mapping import CANCEL, ENHANCE_YOUR_CALM, NO_ERROR, REFUSED_STREAM, name
 from fanmesh.transport.port import Compression, RpcError
 
 if TYPE_CHECKING:
@@ -124,8 +124,9 @@ class ClientConnection(Connection):
             fields = [*base, _timeout(left)]
         if call.fields:
             fields = [*fields, *call.fields]
-            if headers.size(call.fields) > self.peer_headers - _OWN_FIELDS:
-                call.fail(RpcError(Code.RESOURCE_EXHAUSTED, f"metadata over the peer's {self.peer_headers} bytes", sent=False))
+            if len(fields) > MAX_FIELDS or not headers.fits(call.fields, self.peer_headers - _OWN_FIELDS):
+                what = f"metadata over the peer's {self.peer_headers} bytes, or over {MAX_FIELDS} fields"
+                call.fail(RpcError(Code.RESOURCE_EXHAUSTED, what, sent=False))
                 return
         h2 = self.h2
         try:
@@ -206,6 +207,9 @@ class ClientConnection(Connection):
                 call = streams.get(event.stream_id)
                 if call is not None:
                     call.received(event.data)
+                    if event.end_stream and streams.get(event.stream_id) is call:  # without trailers, and not refused for it
+                        self._over(call)
+                        call.aborted(NO_ERROR, None, by_peer=True)
                 else:
                     self.acknowledge(len(event.data), event.stream_id)
             elif type(event) is ResponseReceived:
@@ -264,6 +268,8 @@ class ClientConnection(Connection):
         if isinstance(event, ngh2.SettingsReceived):
             self.most_streams = event.settings.get(int(ngh2.Setting.MAX_CONCURRENT_STREAMS), self.most_streams)
             self._link.greeted(self)
+            if self._link.connection is self:
+                self._link.admit()  # it may take more now
 
     # ---------------------------------------------------------------- its own life
 

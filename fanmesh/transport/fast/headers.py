@@ -15,11 +15,13 @@ from typing import Final, TypeAlias
 from urllib.parse import quote, unquote_to_bytes
 
 from fanmesh.model.times import MS, SECOND, US
+from fanmesh.transport.fast.defences import MAX_FIELDS
 from fanmesh.transport.port import Metadata
 
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 """A header block, as HTTP/2 has it."""
 
+_CONTENT_TYPE: Final = b"application/grpc"
 _KEY: Final = re.compile(r"[0-9a-z_.-]+\Z")
 _PLAIN: Final = "".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%")
 DIGITS: Final = 8
@@ -47,6 +49,16 @@ class BadMetadata(ValueError):  # noqa: N818  (what it is)
 def size(fields: Iterable[tuple[bytes, bytes]]) -> int:
     """Bytes of a header list, as SETTINGS_MAX_HEADER_LIST_SIZE counts."""
     return sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in fields)
+
+
+def fits(fields: Sequence[tuple[bytes, bytes]], limit: int) -> bool:
+    """Whether a peer takes a header list that takes so many bytes. The fields are counted, too, as our own side would."""
+    return len(fields) <= MAX_FIELDS and size(fields) <= limit
+
+
+def is_grpc(content_type: bytes) -> bool:
+    """Whether a content-type is gRPC's: grpc-web, for one, is another protocol."""
+    return content_type.startswith(_CONTENT_TYPE) and content_type[len(_CONTENT_TYPE) :][:1] in (b"", b"+", b";")
 
 
 def encode(metadata: Metadata) -> list[tuple[bytes, bytes]]:

@@ -107,3 +107,23 @@ def test_a_timeout_that_is_sent_is_never_shorter(left: int) -> None:
     assert ns is not None
     if left <= 99_999_999 * SECOND:
         assert left <= ns <= left + left // 1000 + 1000
+
+
+@pytest.mark.parametrize("kind", [b"application/grpc", b"application/grpc+proto", b"application/grpc;charset=utf-8"])
+def test_what_is_grpc(kind: bytes) -> None:
+    """With or without a subtype or parameters."""
+    assert headers.is_grpc(kind)
+
+
+@pytest.mark.parametrize("kind", [b"", b"application/grp", b"application/grpc-web", b"application/grpcfoo", b"text/html"])
+def test_what_is_not_grpc(kind: bytes) -> None:
+    """A name that only begins like it is another protocol."""
+    assert not headers.is_grpc(kind)
+
+
+def test_a_header_list_fits_by_its_bytes_and_by_its_fields() -> None:
+    """32 bytes more for each, and 256 of them."""
+    assert headers.fits([(b"k", b"v" * 67)] * 10, 1000)
+    assert not headers.fits([(b"k", b"v" * 67)] * 10, 999)
+    assert headers.fits([(b"k", b"")] * 256, 100_000)
+    assert not headers.fits([(b"k", b"")] * 257, 100_000)
