@@ -136,6 +136,21 @@ async def test_a_deadline_says_whether_the_request_had_left() -> None:
     await c.channel.close()
 
 
+async def test_closing_the_channel_says_whether_the_request_had_left() -> None:
+    """What waits in the engine then never leaves."""
+    c = connected(ChannelOptions())
+    c.link.connections.add(c.connection)
+    windows(c)
+    held_back(c)
+    write, _ = call(c)[0], call(c, b"x" * 1_000_000)
+    await turns()
+    late = call(c)[0]
+    await c.channel.close()
+    await turns()
+    assert [sent(write), sent(late)] == [True, False]
+    assert frames(bytes(c.wire.out))[HEADERS] == {1, 3}
+
+
 async def test_resets_of_what_has_left_are_rationed_while_the_socket_holds_back() -> None:
     """And what has not left is not reset, but never sent."""
     c = connected(ChannelOptions())

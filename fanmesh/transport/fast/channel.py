@@ -128,5 +128,5 @@ class FastChannel:
         self.closed = True
         self._links.shut()
         for call in list(self.live):  # one whose time was up before there was a connection, and is about to hear of it
-            call.refuse(closed(self.address))
+            call.lost(f"the channel to {self.address} is closed")
         self.deadlines.close()

@@ -81,4 +81,4 @@ def expect_answers(connected: socket.socket, seconds: float) -> None:
     """Let the kernel give up the connection when nobody acknowledges what is sent for so long (gRFC A18), where it can."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:
-        connected.setsockopt(socket.IPPROTO_TCP, option, max(1, round(seconds * 1000)))
+        connected.setsockopt(socket.IPPROTO_TCP, option, max(1, int(min(seconds * 1000, 2**31 - 1))))

@@ -229,7 +229,7 @@ class Link:
             call.fail(closed(self.address))
         for connection in list(self.connections):
             for running in list(connection.streams.values()):
-                running.refuse(cut_off(self.address))
+                running.refuse(closed(self.address) if running.unsent() else cut_off(self.address))
             connection.end("the channel was closed")
 
     def _stop(self) -> list[ClientCall]:
