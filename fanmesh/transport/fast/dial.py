@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, Final, TypeAlias
 
@@ -81,4 +82,5 @@ def expect_answers(connected: socket.socket, seconds: float) -> None:
     """Let the kernel give up the connection when nobody acknowledges what is sent for so long (gRFC A18), where it can."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:
-        connected.setsockopt(socket.IPPROTO_TCP, option, max(1, int(min(seconds * 1000, 2**31 - 1))))
+        with suppress(OSError):  # a kernel that only says that it is Linux
+            connected.setsockopt(socket.IPPROTO_TCP, option, max(1, int(min(seconds * 1000, 2**31 - 1))))
