@@ -50,6 +50,19 @@ async def test_a_reset_is_the_status_that_grpc_says_and_only_a_refusal_was_never
     assert (error.code, error.sent, error.local_deadline) == (code, sent, False)
 
 
+async def test_a_refusal_after_the_beginning_of_an_answer_is_none() -> None:
+    """Somebody has looked at the request: it may have had its effect."""
+
+    def act(peer: Peer, stream: int) -> None:
+        peer.h2.send_response(stream, HEAD)
+        peer.h2.send_data(stream, message(b"half"))
+        peer.flush()
+        peer.h2.reset_stream(stream, ngh2.ErrorCode.REFUSED_STREAM)
+
+    error = await outcome(act)
+    assert (error.code, error.sent) == (Code.UNAVAILABLE, True)
+
+
 async def test_who_ended_a_stream_is_told_apart() -> None:
     """The peer that reset it, or our engine, for what HTTP/2 forbids: here a field that begins with a space."""
     reset = await outcome(lambda peer, stream: peer.h2.reset_stream(stream, ngh2.ErrorCode.PROTOCOL_ERROR))
@@ -78,12 +91,46 @@ async def test_an_http_error_of_a_proxy_is_a_grpc_status(status: bytes, code: Co
     assert (error.code, error.sent) == (code, True)
 
 
-async def test_an_answer_that_is_not_grpc_is_unknown() -> None:
+@pytest.mark.parametrize("kind", [b"text/html", b"application/grpc-web", b"application/grpcfoo"])
+async def test_an_answer_that_is_not_grpc_is_unknown(kind: bytes) -> None:
     """Somebody listens there, but not who is meant."""
-    error = await outcome(
-        lambda peer, stream: peer.h2.send_response(stream, [(b":status", b"200"), (b"content-type", b"text/html")])
-    )
+
+    def act(peer: Peer, stream: int) -> None:
+        peer.h2.send_response(stream, [(b":status", b"200"), (b"content-type", kind)])
+        peer.h2.send_data(stream, message(b"a"))
+        peer.h2.send_trailers(stream, [(b"grpc-status", b"0")])
+
+    error = await outcome(act)
     assert error.code is Code.UNKNOWN
+
+
+async def test_a_stream_that_ends_without_trailers_ends_its_call_though_we_were_not_done() -> None:
+    """With a duplex that may still write, and with a request that waits for the window: nobody waits for more."""
+
+    class Shut(Peer):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            """With a window that a request does not fit in."""
+            self.transport = transport
+            self.h2.initiate_connection({4: 10})
+            self.flush()
+
+    def act(peer: Peer, event: object) -> None:
+        if isinstance(event, ngh2.RequestReceived):
+            peer.h2.send_response(event.stream_id, HEAD)
+            peer.h2.send_data(event.stream_id, message(b"a"), end_stream=True)
+
+    async with answering(act, Shut) as (address, peers):
+        channel = FAST.connect(address)
+        call = channel.duplex("/t.T/chat")
+        assert await asyncio.wait_for(call.read(), 5) == b"a"
+        error = await asyncio.wait_for(failing(call.read), 5)
+        assert (error.code, error.sent) == (Code.INTERNAL, True)
+        assert (await failing(lambda: call.write(b"more"))).code is Code.INTERNAL
+        error = await asyncio.wait_for(failing(lambda: channel.unary("/t.T/x", b"x" * 1000)), 5)
+        assert (error.code, error.sent) == (Code.INTERNAL, True)
+        await peers[0].wait(ngh2.StreamClosed, 2)  # and our halves are over as well
+        assert not channel.live
+        await channel.close()
 
 
 async def test_trailers_without_a_status_are_unknown() -> None:
@@ -187,10 +234,20 @@ async def test_metadata_over_what_the_peer_takes_is_not_sent() -> None:
         assert (await channel.unary("/t.T/x", b"", metadata=(("k", "v" * 1000),))).payload == b"ok"
         error = await failing(lambda: channel.unary("/t.T/x", b"", metadata=(("k", "v" * 4000),)))
         assert (error.code, error.sent) == (Code.RESOURCE_EXHAUSTED, False)
+        many = tuple((f"k{n}", "") for n in range(300))
+        peers[0].h2.update_settings({6: 60_000})
+        peers[0].flush()
+        await peers[0].wait(ngh2.SettingsAcknowledged, 3)
+        error = await failing(lambda: channel.unary("/t.T/x", b"", metadata=many))
+        assert (error.code, error.sent) == (Code.RESOURCE_EXHAUSTED, False)
+        peers[0].h2.update_settings({6: 4000})
+        peers[0].flush()
+        await peers[0].wait(ngh2.SettingsAcknowledged, 4)
         stream = channel.stream("/t.T/x", b"", metadata=(("k", "v" * 4000),))
         assert (await failing(stream.read)).code is Code.RESOURCE_EXHAUSTED
         await stream.aclose()
         assert not channel.live
+        assert len(peers) == 1
         await channel.close()
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from fanmesh.model.fault import Code
 from fanmesh.transport.fast import FastTransport
+from fanmesh.transport.fast.connection import Connection
 from fanmesh.transport.port import ChannelOptions
 from tests.kit.h2_peer import HEAD, Peer, answer, answering, message, on_request
-from tests.kit.peers import failing
+from tests.kit.peers import failing, soon
 
 pytestmark = pytest.mark.asyncio
 
@@ -37,6 +38,7 @@ async def test_goaway_lets_finish_what_it_covers_and_what_is_above_it_was_never_
         assert (await covered).payload == b"ok"
         error = await failing(lambda: above)
         assert (error.code, error.sent) == (Code.UNAVAILABLE, False)
+        assert error.message == "the peer goes away: NO_ERROR, before this call"
         assert channel.ready()
         assert (await channel.unary("/t.T/x", b"3")).payload == b"ok"
         assert len(peers) == 2
@@ -72,6 +74,72 @@ async def test_calls_over_the_peers_limit_of_streams_wait_for_their_turn() -> No
         assert len(replies) == 50
         assert most <= 3
         await channel.close()
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+async def test_a_peer_that_takes_more_streams_than_before_gets_the_calls_that_wait(limit: int) -> None:
+    """At once, and not when the next call ends: there may be none."""
+
+    class Narrow(Peer):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            """It takes so many."""
+            self.transport = transport
+            self.h2.initiate_connection({3: limit})
+            self.flush()
+
+    def act(peer: Peer, stream: int) -> None:
+        if stream > 2 * limit:
+            answer(peer, stream)
+
+    async with answering(on_request(act), Narrow) as (address, peers):
+        channel = FAST.connect(address)
+        assert await channel.wait_ready(5)
+        running = [channel.unary("/t.T/x", b"", timeout=30) for _ in range(limit)]
+        waiting = channel.unary("/t.T/x", b"", timeout=5)
+        peers[0].h2.update_settings({3: 100})
+        peers[0].flush()
+        assert (await waiting).payload == b"ok"
+        for call in running:
+            call.cancel()
+        await channel.close()
+
+
+async def test_a_connection_that_ends_does_not_wait_for_ever_for_a_peer_that_reads_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its socket is cut off, whatever is still in it."""
+    lost = asyncio.Event()
+    real = Connection.connection_lost
+
+    def connection_lost(connection: Connection, error: Exception | None) -> None:
+        real(connection, error)
+        lost.set()
+
+    class Wide(Peer):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            """With a window that holds up nobody."""
+            self.transport = transport
+            self.h2.initiate_connection({4: 2**31 - 1})
+            self.h2.set_local_window_size(2**31 - 1)
+            self.flush()
+
+    def act(peer: Peer, event: Any) -> None:
+        if isinstance(event, ngh2.RequestReceived):
+            peer.transport.pause_reading()
+
+    monkeypatch.setattr(Connection, "connection_lost", connection_lost)
+    monkeypatch.setattr("fanmesh.transport.fast.connection.PARTING", 0.05)
+    async with answering(act, Wide) as (address, peers):
+        channel = FAST.connect(address)
+        assert await channel.wait_ready(5)
+        upload = channel.unary("/t.T/x", b"x" * 15_000_000, timeout=30)
+        await peers[0].wait(ngh2.RequestReceived)
+        links: Any = channel._links
+        transport = links.connection.transport
+        await channel.close()
+        assert transport.get_write_buffer_size()
+        await soon(lost)
+        assert (await failing(lambda: upload)).sent
 
 
 async def test_a_peer_that_falls_silent_is_left() -> None:

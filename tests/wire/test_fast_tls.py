@@ -153,3 +153,27 @@ async def test_the_other_transport_refuses_to_talk_in_the_clear(ours: Authority)
         GrpcTransport().connect("localhost:1", ChannelOptions(tls=ours.client()))
     with pytest.raises(ValueError, match="fast"):
         GrpcTransport().server("localhost:0", Worker().routes(), options=ServerOptions(tls=ours.server()))
+
+
+async def test_a_name_whose_addresses_are_called_in_turn_is_what_the_certificate_is_for(
+    ours: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the address, which is in no certificate; the server hears the name (SNI), too."""
+
+    async def getaddrinfo(_: str, port: int, **__: Any) -> list[Any]:
+        return [(0, 0, 0, "", ("127.0.0.2", port))]
+
+    heard: list[str | None] = []
+    tls = ours.server()
+    tls.sni_callback = lambda _socket, name, _context: heard.append(name)
+    async with serving(tls, "127.0.0.2:0") as server:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        for name in ("localhost", "other.test"):
+            channel = FAST.connect(f"{name}:{server.port}", ChannelOptions(tls=ours.client(), spread=True))
+            if name == "localhost":
+                assert (await channel.unary("/t.T/echo", b"x", timeout=5)).payload == b"x"
+            else:
+                error = await failing(lambda: channel.unary("/t.T/echo", b"x", timeout=5))  # noqa: B023
+                assert (error.code, error.sent) == (Code.UNAVAILABLE, False)
+            await channel.close()
+    assert heard[:2] == ["localhost", "other.test"]

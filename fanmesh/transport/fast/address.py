@@ -12,17 +12,28 @@ _SCHEMES: Final = ("dns:", "ipv4:", "ipv6:")
 
 
 class Target(NamedTuple):
-    """Where to connect to: a path of a unix socket, or host and port. `authority` is what requests name."""
+    """Where to connect to: a path of a unix socket, or host and port. `authority` is what requests name.
+
+    `name` is whose address the host is, if it is somebody's.
+    """
 
     host: str
     port: int
     path: str
     authority: str
     tls: ssl.SSLContext | None = None
+    name: str = ""
 
     def at(self, host: str, port: int) -> Target:
         """The same service at one of its addresses."""
-        return self._replace(host=host, port=port)
+        return self._replace(host=host, port=port, name=self.name or self.host)
+
+    @property
+    def certified(self) -> str | None:
+        """Whom the server's certificate must be for, which it is also told (SNI); None without TLS."""
+        if self.tls is None:
+            return None
+        return self.authority if self.path else self.name or self.host
 
 
 def parse(address: str, tls: ssl.SSLContext | None = None) -> Target:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from fanmesh.transport.failures import closed, cut_off
+from fanmesh.transport.failures import closed
 from fanmesh.transport.fast.address import parse
 from fanmesh.transport.fast.client_call import ClientCall, UnaryCall
 from fanmesh.transport.fast.client_streams import FastDuplex, FastStream
@@ -38,7 +38,7 @@ class Links(Protocol):
         """Wait for a connection."""
         ...
 
-    def shut(self, error: RpcError) -> None:
+    def shut(self) -> None:
         """The end."""
         ...
 
@@ -72,6 +72,8 @@ class FastChannel:
 
     async def wait_ready(self, timeout: float) -> bool:  # noqa: ASYNC109  (the limit of a probe)
         """Connect; whether it succeeded within `timeout` seconds."""
+        if self.closed:
+            return False
         try:
             async with asyncio.timeout(timeout):
                 await self._links.ready()
@@ -124,4 +126,7 @@ class FastChannel:
             self._quiet = asyncio.get_running_loop().create_future()
             await asyncio.wait((self._quiet,), timeout=grace)
         self.closed = True
-        self._links.shut(cut_off(self.address))
+        self._links.shut()
+        for call in list(self.live):  # one whose time was up before there was a connection, and is about to hear of it
+            call.lost(f"the channel to {self.address} is closed")
+        self.deadlines.close()

@@ -29,7 +29,10 @@ _IDENTITY: Final = b"identity"
 class ClientCall(ABC):
     """One call of `owner`. Raises RpcError for a timeout of nothing and for bad metadata."""
 
-    __slots__ = ("_moment", "connection", "deadline", "encoding", "fields", "owner", "path", "request", "stream", "writable")
+    __slots__ = (
+        *("_moment", "connection", "deadline", "encoding", "fields", "looked_at", "owner", "path", "request", "stream"),
+        "writable",
+    )
 
     def __init__(self, owner: FastChannel, path: str, request: bytes | None, timeout: float | None, metadata: Metadata) -> None:
         if timeout is not None and timeout <= 0:
@@ -45,6 +48,8 @@ class ClientCall(ABC):
         self.writable = request is None
         """Whether its caller may still send."""
         self.encoding = _IDENTITY
+        self.looked_at = False
+        """Whether the peer has begun to answer."""
         self.connection: ClientConnection | None = None
         self.stream = 0
         self.deadline: int | None = None
@@ -64,6 +69,7 @@ class ClientCall(ABC):
 
     def responded(self, fields: Fields, *, end: bool) -> None:
         """The response's first header block; with `end` it is all there is ("Trailers-Only")."""
+        self.looked_at = True
         connection = self.connection
         if not end and connection is not None and fields == connection.usual:
             self.encoding = connection.usual_encoding
@@ -76,7 +82,7 @@ class ClientCall(ABC):
                     RpcError(mapping.of_http(status), f"HTTP status {status.decode('latin-1')} in the place of a gRPC one")
                 )
                 return
-            if not kind.startswith(b"application/grpc"):
+            if not headers.is_grpc(kind):
                 self.refuse(RpcError(Code.UNKNOWN, f"an answer of type {kind.decode('latin-1')!r} and not application/grpc"))
                 return
         self.encoding = known.get(b"grpc-encoding", _IDENTITY)
@@ -117,16 +123,15 @@ class ClientCall(ABC):
             return
         late = self.late()
         code = mapping.of_reset(error_code, late=late)
-        ours = error_code != mapping.NO_ERROR and not by_peer
-        what = "the peer sent what HTTP/2 forbids" if ours else "the peer ended the stream"
-        self.fail(
-            RpcError(
-                code,
-                f"{what}: {mapping.name(error_code)}",
-                sent=error_code != mapping.REFUSED_STREAM,
-                local_deadline=late and code is Code.DEADLINE_EXCEEDED,
-            )
-        )
+        refused = error_code == mapping.REFUSED_STREAM
+        if refused and not by_peer and self.connection is not None:  # it is above the last stream of a GOAWAY
+            what = f"{self.connection.failure}, before this call"
+        elif error_code == mapping.NO_ERROR or by_peer:
+            what = f"the peer ended the stream: {mapping.name(error_code)}"
+        else:
+            what = f"the peer sent what HTTP/2 forbids: {mapping.name(error_code)}"
+        ours = late and code is Code.DEADLINE_EXCEEDED
+        self.fail(RpcError(code, what, sent=self.looked_at or not refused, local_deadline=ours))
 
     def lost(self, why: str) -> None:
         """The connection is gone."""

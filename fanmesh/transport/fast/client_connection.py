@@ -18,8 +18,8 @@ from fanmesh.model.times import MS, SECOND
 from fanmesh.runtime.clock import now_ns
 from fanmesh.transport.fast import headers
 from fanmesh.transport.fast.connection import Connection
-from fanmesh.transport.fast.defences import PING_IN_QUIET, PINGS_IN_QUIET, Ration
-from fanmesh.transport.fast.mapping import CANCEL, ENHANCE_YOUR_CALM, REFUSED_STREAM, name
+from fanmesh.transport.fast.defences import MAX_FIELDS, PING_IN_QUIET, PINGS_IN_QUIET, Ration
+from fanmesh.transport.fast.mapping import CANCEL, ENHANCE_YOUR_CALM, NO_ERROR, REFUSED_STREAM, name
 from fanmesh.transport.port import Compression, RpcError
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class ClientConnection(Connection):
     __slots__ = (
         *(
             "_base",
+            "_begun",
             "_common",
             "_draining",
-            "_flushed",
             "_link",
             "_newest",
             "_pinged",
@@ -101,7 +101,7 @@ class ClientConnection(Connection):
         """How many it takes."""
         self._draining = False
         self._newest = 0  # stream that was opened last
-        self._flushed = 0  # the same, at the last time that everything had left
+        self._begun = 0  # the last one of which something has left, or may have
         self._put_off: dict[int, None] = {}  # streams that wait for their reset, in order
         self._putting_off: asyncio.TimerHandle | None = None
         self._pinged = 0
@@ -124,8 +124,9 @@ class ClientConnection(Connection):
             fields = [*base, _timeout(left)]
         if call.fields:
             fields = [*fields, *call.fields]
-            if headers.size(call.fields) > self.peer_headers - _OWN_FIELDS:
-                call.fail(RpcError(Code.RESOURCE_EXHAUSTED, f"metadata over the peer's {self.peer_headers} bytes", sent=False))
+            if len(fields) > MAX_FIELDS or not headers.fits(call.fields, self.peer_headers - _OWN_FIELDS):
+                what = f"metadata over the peer's {self.peer_headers} bytes, or over {MAX_FIELDS} fields"
+                call.fail(RpcError(Code.RESOURCE_EXHAUSTED, what, sent=False))
                 return
         h2 = self.h2
         try:
@@ -147,11 +148,27 @@ class ClientConnection(Connection):
 
     def unsent(self, stream: int) -> bool:
         """Whether nothing of this stream has been given to the socket."""
-        return stream > self._flushed
+        return stream > self._begun
 
-    def flushed(self) -> None:
-        """What was opened until now has left: more streams than the peer takes are never opened."""
-        self._flushed = self._newest
+    def taken(self, *, drained: bool) -> None:
+        """Which stream was the last to begin: they do in order, and all of those that may before the messages of any."""
+        if drained:
+            self._begun = self._newest
+        elif self._begun < self._newest:
+            for stream in sorted(self.streams, reverse=True):
+                if stream <= self._begun or self._exists(stream):
+                    self._begun = max(stream, self._begun)
+                    break
+
+    def _exists(self, stream: int) -> bool:
+        """Whether the engine has begun to send the stream's header block. One that cannot say may have."""
+        try:
+            self.h2.stream_remote_window_size(stream)
+        except ngh2.StreamUnavailableError:
+            return False
+        except ngh2.NGH2Error:
+            return True
+        return True
 
     def abandon(self, call: ClientCall) -> None:
         """Nobody waits for this call: reset its stream as soon as the ration allows."""
@@ -190,6 +207,9 @@ class ClientConnection(Connection):
                 call = streams.get(event.stream_id)
                 if call is not None:
                     call.received(event.data)
+                    if event.end_stream and streams.get(event.stream_id) is call:  # without trailers, and not refused for it
+                        self._over(call)
+                        call.aborted(NO_ERROR, None, by_peer=True)
                 else:
                     self.acknowledge(len(event.data), event.stream_id)
             elif type(event) is ResponseReceived:
@@ -248,6 +268,8 @@ class ClientConnection(Connection):
         if isinstance(event, ngh2.SettingsReceived):
             self.most_streams = event.settings.get(int(ngh2.Setting.MAX_CONCURRENT_STREAMS), self.most_streams)
             self._link.greeted(self)
+            if self._link.connection is self:
+                self._link.admit()  # it may take more now
 
     # ---------------------------------------------------------------- its own life
 

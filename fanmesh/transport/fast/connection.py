@@ -32,6 +32,7 @@ from fanmesh.transport.fast.defences import (
     MAX_CONTINUATIONS,
     MAX_FIELDS,
     MAX_HEADERS,
+    PARTING,
     STREAM_WINDOW,
 )
 from fanmesh.transport.fast.framing import deflate, goaway, head, packed_head
@@ -58,7 +59,7 @@ class Connection(asyncio.Protocol, ABC):
 
     __slots__ = (
         *("_greeting", "_settings", "_working", "closed", "encrypted", "failure", "greeted", "gzip", "h2", "heard"),
-        *("loop", "paused", "peer_headers", "scheduled", "transport", "waiting"),
+        *("_parting", "loop", "paused", "peer_headers", "scheduled", "transport", "waiting"),
     )
 
     transport: asyncio.Transport
@@ -84,6 +85,7 @@ class Connection(asyncio.Protocol, ABC):
         self.waiting: dict[int, list[asyncio.Future[None]]] = {}
         """Writers that wait for room, by stream."""
         self._greeting: asyncio.TimerHandle | None = None
+        self._parting: asyncio.TimerHandle | None = None
 
     # ---------------------------------------------------------------- the socket
 
@@ -134,6 +136,8 @@ class Connection(asyncio.Protocol, ABC):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone, from whichever side."""
+        if self._parting is not None:
+            self._parting.cancel()
         if not self.closed:
             self.closed = True
             self.failure = self.failure or f"the connection was lost{f': {exc}' if exc else ''}"
@@ -160,12 +164,14 @@ class Connection(asyncio.Protocol, ABC):
             except ngh2.NGH2Error as e:
                 self._broken(e)
                 return
+            drained = len(data) < CHUNK
+            self.taken(drained=drained)
             if data:
                 self.transport.write(data)
             events = h2.events()
             if events:
                 self.handle(events)
-            if len(data) < CHUNK:
+            if drained:
                 self.flushed()
                 break
         if self.waiting:
@@ -267,6 +273,7 @@ class Connection(asyncio.Protocol, ABC):
                 self._last_words()
         self.closed = True
         self.transport.close()
+        self._parting = self.loop.call_later(PARTING, self.transport.abort)  # in case that the peer reads nothing
         self._bury()
 
     def _last_words(self) -> None:
@@ -307,6 +314,9 @@ class Connection(asyncio.Protocol, ABC):
                 self._greeting = None
         elif isinstance(event, ngh2.ConnectionClosed):
             self.end(self.failure or f"the peer closed the connection (error {event.error_code})")
+
+    def taken(self, *, drained: bool) -> None:
+        """Bytes of the engine are about to leave. `drained`: all of them."""
 
     def flushed(self) -> None:
         """Everything that could leave has left."""

@@ -59,6 +59,9 @@ OUR_RESETS: Final = ((100, 200), (900, 30))
 its answers unread. Servers built on Rust's h2 answer some 200 at once with GOAWAY ENHANCE_YOUR_CALM, after which half of it
 holds; those on libnghttp2, Node among them, allow 1000 at once and 33 a second, and then hang up with INTERNAL_ERROR."""
 
+PARTING: Final = LINGER
+"""Seconds in which a connection that ends must have given its last bytes to the peer; then it is cut off."""
+
 HIGH_WATER: Final = 64 * KIB
 """Bytes of a stream that wait for the peer's window; above it a writer waits, too."""
 

@@ -7,18 +7,18 @@ better waits for the connection; one made after a failed attempt fails at once, 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from enum import Enum, unique
 from typing import Final, Protocol
 
 from fanmesh.model.fault import Code
 from fanmesh.model.times import SECOND
-from fanmesh.runtime.clock import sleep, uniform
-from fanmesh.transport.failures import closed
+from fanmesh.runtime.clock import now_ns, sleep, uniform
+from fanmesh.transport.failures import closed, cut_off
 from fanmesh.transport.fast.address import Target
 from fanmesh.transport.fast.client_call import ClientCall
 from fanmesh.transport.fast.client_connection import ClientConnection
 from fanmesh.transport.fast.defences import OUR_RESETS, Ration
+from fanmesh.transport.fast.dial import dial, expect_answers
 from fanmesh.transport.fast.waiters import Waiters
 from fanmesh.transport.port import ChannelOptions, RpcError
 
@@ -39,7 +39,11 @@ class State(Enum):
 
 
 class Watcher(Protocol):
-    """Who wants to know that a link has changed."""
+    """Whose link it is, among others."""
+
+    def submit(self, call: ClientCall) -> None:
+        """Begin a call that this link has no connection for any more."""
+        ...
 
     def changed(self, link: Link) -> None:
         """Its state is another one."""
@@ -57,7 +61,8 @@ class Link:
         self.connection: ClientConnection | None = None
         """The one that takes calls; only in READY."""
         self.resets = Ration(*OUR_RESETS)
-        self.failure = RpcError(Code.UNAVAILABLE, f"no connection to {address}", sent=False)
+        self.failure = f"no connection to {address}"
+        """Why the last attempt failed."""
         self.connections: set[ClientConnection] = set()
         """That one, and those that drain."""
         self.waiting: dict[ClientCall, None] = {}
@@ -65,6 +70,9 @@ class Link:
         self._making: ClientConnection | None = None
         self._greeted: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._since = 0  # when the last connection was made
+        self._pause = 0.0  # seconds before the next attempt
+        self._next_pause = 0.0  # the same, should that connection be of no use, either
         self._waiters = Waiters()
 
     def submit(self, call: ClientCall) -> None:
@@ -73,12 +81,18 @@ class Link:
         if connection is not None and connection.open_streams < connection.most_streams and not self.waiting:
             connection.open(call)
         elif self.state is State.TRANSIENT_FAILURE:
-            call.fail(RpcError(self.failure.code, self.failure.message, sent=False))
-        elif self.state is State.SHUTDOWN:
-            call.fail(closed(self.address))
-        else:
+            call.fail(self.unreachable())
+        elif self.state is not State.SHUTDOWN:
             self.waiting[call] = None
             self.connect()
+        elif self._watcher is not None:
+            self._watcher.submit(call)
+        else:
+            call.fail(closed(self.address))
+
+    def unreachable(self) -> RpcError:
+        """What calls fail with in TRANSIENT_FAILURE. Another one for each, since who raises it adds frames to it."""
+        return RpcError(Code.UNAVAILABLE, self.failure, sent=False)
 
     def forget(self, call: ClientCall) -> None:
         """A call that does not wait any more."""
@@ -103,29 +117,32 @@ class Link:
 
     async def _keep_trying(self) -> None:
         wait = self.options.reconnect_initial
+        await _about(self._pause)
         while True:
             try:
                 await self._attempt()
-            except (OSError, TimeoutError, ssl.SSLError, ConnectionError) as e:
+            except (OSError, ValueError) as e:  # ValueError: a name that is none
                 self._failed(e)
             else:
                 return
-            await sleep(int(wait * (1 + JITTER * (2 * uniform() - 1)) * SECOND))
+            await _about(wait)
             wait = min(wait * GROWTH, self.options.reconnect_max)
 
     async def _attempt(self) -> None:
         """One attempt: a socket, TLS, and the peer's SETTINGS."""
         loop = asyncio.get_running_loop()
-        target, greeted = self.target, loop.create_future()
+        options, target, greeted = self.options, self.target, loop.create_future()
         self._greeted = greeted
         connection = self._making = ClientConnection(self)
         try:
-            async with asyncio.timeout(self.options.connect_timeout):
+            async with asyncio.timeout(options.connect_timeout):
+                tls, name = target.tls, target.certified
                 if target.path:
-                    name = target.authority if target.tls is not None else None
-                    await loop.create_unix_connection(lambda: connection, target.path, ssl=target.tls, server_hostname=name)
+                    await loop.create_unix_connection(lambda: connection, target.path, ssl=tls, server_hostname=name)
                 else:
-                    await loop.create_connection(lambda: connection, target.host, target.port, ssl=target.tls)
+                    sock = await dial(target.host, target.port)
+                    expect_answers(sock, options.keepalive_every + options.keepalive_timeout)
+                    await loop.create_connection(lambda: connection, sock=sock, ssl=tls, server_hostname=name)
                 await greeted
             connection.ensure_open()
         except BaseException:
@@ -135,17 +152,27 @@ class Link:
         self._making = self._greeted = self._task = None
         self.connection = connection
         self.connections.add(connection)
-        connection.keep_alive(self.options.keepalive_every, self.options.keepalive_timeout)
+        self._since = now_ns()
+        connection.keep_alive(options.keepalive_every, options.keepalive_timeout)
         self._change(State.READY)
         self.admit()
 
     def _failed(self, error: Exception) -> None:
         why = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
-        self.failure = RpcError(Code.UNAVAILABLE, f"cannot connect to {self.address}: {why}", sent=False)
+        self.failure = f"cannot connect to {self.address}: {why}"
         self._change(State.TRANSIENT_FAILURE)
         waiting, self.waiting = self.waiting, {}
         for call in waiting:
-            call.fail(self.failure)
+            call.fail(self.unreachable())
+
+    def _judge(self, connection: ClientConnection) -> None:
+        """A peer that greets and hangs up, again and again, is to be left alone for a while, as if it could not be reached."""
+        if connection.usual or now_ns() - self._since >= self.options.reconnect_initial * SECOND:
+            self._pause = self._next_pause = 0.0
+        else:
+            self._pause = self._next_pause
+            longer = max(self._next_pause * GROWTH, self.options.reconnect_initial)
+            self._next_pause = min(longer, self.options.reconnect_max)
 
     # ---------------------------------------------------------------- what connections tell
 
@@ -162,6 +189,7 @@ class Link:
             self.connections.discard(connection)
         if connection is self.connection:
             self.connection = None
+            self._judge(connection)
             self._change(State.IDLE)
             if self.waiting:
                 self.connect()
@@ -179,22 +207,43 @@ class Link:
             await self._waiters.wait()
 
     def _change(self, state: State) -> None:
-        self.state = state
-        self._waiters.wake()
-        if self._watcher is not None:
-            self._watcher.changed(self)
+        if self.state is not State.SHUTDOWN:
+            self.state = state
+            self._waiters.wake()
+            if self._watcher is not None:
+                self._watcher.changed(self)
 
-    def shut(self, error: RpcError) -> None:
-        """End all calls with `error`, and the connections."""
+    # ---------------------------------------------------------------- the end
+
+    def leave(self) -> None:
+        """Take no calls any more: those that wait go to the watcher, those that run may end, and nobody connects again."""
+        waiting = self._stop()
+        for connection in list(self.connections):
+            connection.retire()
+        for call in waiting:
+            self.submit(call)
+
+    def shut(self) -> None:
+        """End all calls, and the connections."""
+        for call in self._stop():
+            call.fail(closed(self.address))
+        for connection in list(self.connections):
+            for running in list(connection.streams.values()):
+                running.refuse(closed(self.address) if running.unsent() else cut_off(self.address))
+            connection.end("the channel was closed")
+
+    def _stop(self) -> list[ClientCall]:
+        """SHUTDOWN. Returns the calls that waited."""
+        self.connection = None
         self._change(State.SHUTDOWN)
         if self._task is not None:
             self._task.cancel()
             self._task = None
-        waiting, self.waiting = self.waiting, {}
-        for call in waiting:
-            call.fail(closed(self.address))
-        for connection in list(self.connections):
-            for call in list(connection.streams.values()):
-                call.refuse(error)
-            connection.end("the channel was closed")
-        self.connection = None
+        waiting, self.waiting = list(self.waiting), {}
+        return waiting
+
+
+async def _about(seconds: float) -> None:
+    """Wait so long, more or less: who lost the same server must not come back to it together."""
+    if seconds:
+        await sleep(int(seconds * (1 + JITTER * (2 * uniform() - 1)) * SECOND))

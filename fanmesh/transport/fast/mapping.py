@@ -62,7 +62,7 @@ def of_http(status: bytes) -> Code:
 def of_field(value: bytes) -> Code:
     """The status in a grpc-status field; UNKNOWN for a number that gRPC does not know, or none."""
     try:
-        return Code(int(value))
+        return Code(int(value)) if value.isdigit() else Code.UNKNOWN
     except ValueError:
         return Code.UNKNOWN
 

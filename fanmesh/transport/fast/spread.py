@@ -28,8 +28,9 @@ class Spread:
         self._target = target
         self._options = options
         self._links: dict[tuple[str, int], Link] = {}
+        self._left: list[Link] = []  # of addresses that the name had: their calls may still run
         self._turn = 0
-        self._failure: RpcError | None = None  # of the last attempt to resolve
+        self._failure = ""  # of the last attempt to resolve
         self._waiting: dict[ClientCall, None] = {}
         self._task: asyncio.Task[None] | None = None
         self._again = False
@@ -38,12 +39,12 @@ class Spread:
 
     def submit(self, call: ClientCall) -> None:
         """Begin a call on the next link that is connected."""
-        if (link := self._next()) is not None:
-            link.submit(call)
-        elif self._shut:
+        if self._shut:
             call.fail(closed(self._address))
-        elif (failure := self._hopeless()) is not None:
-            call.fail(RpcError(failure.code, failure.message, sent=False))
+        elif (link := self._next()) is not None:
+            link.submit(call)
+        elif failure := self._hopeless():
+            call.fail(RpcError(Code.UNAVAILABLE, failure, sent=False))
         else:
             self._waiting[call] = None
             self._resolve()
@@ -58,7 +59,7 @@ class Spread:
         """Whether a call made now has a chance."""
         if any(link.state is State.READY for link in self._links.values()):
             return True
-        return not self._links and self._failure is None and self._task is None
+        return not self._links and not self._failure and self._task is None
 
     async def ready(self) -> None:
         """Wait until one link is connected."""
@@ -66,7 +67,7 @@ class Spread:
             self._resolve()
             await self._waiters.wait()
 
-    def shut(self, error: RpcError) -> None:
+    def shut(self) -> None:
         """End everything."""
         self._shut = True
         if self._task is not None:
@@ -74,8 +75,8 @@ class Spread:
         waiting, self._waiting = self._waiting, {}
         for call in waiting:
             call.fail(closed(self._address))
-        for link in self._links.values():
-            link.shut(error)
+        for link in (*self._links.values(), *self._left):
+            link.shut()
         self._waiters.wake()
 
     def changed(self, link: Link) -> None:
@@ -100,19 +101,19 @@ class Spread:
         self._turn += 1
         return ready[self._turn % len(ready)]
 
-    def _hopeless(self) -> RpcError | None:
-        """Why no call has a chance now; None if one may have."""
+    def _hopeless(self) -> str:
+        """Why no call has a chance now; empty if one may have."""
         if not self._links:
             return self._failure
         if all(link.state is State.TRANSIENT_FAILURE for link in self._links.values()):
             return next(iter(self._links.values())).failure
-        return None
+        return ""
 
     def _give_up(self) -> None:
-        if (failure := self._hopeless()) is not None:
+        if failure := self._hopeless():
             waiting, self._waiting = self._waiting, {}
             for call in waiting:
-                call.fail(RpcError(failure.code, failure.message, sent=False))
+                call.fail(RpcError(Code.UNAVAILABLE, failure, sent=False))
 
     # ---------------------------------------------------------------- resolving
 
@@ -128,13 +129,13 @@ class Spread:
             try:
                 async with asyncio.timeout(self._options.connect_timeout):
                     found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
-            except (OSError, TimeoutError) as e:
-                self._failure = RpcError(Code.UNAVAILABLE, f"cannot resolve {self._address}: {e}", sent=False)
+            except (OSError, ValueError) as e:  # ValueError: a name that is none
+                self._failure = f"cannot resolve {self._address}: {e}"
                 self._again = True
                 self._give_up()
                 self._waiters.wake()
             else:
-                self._failure = None
+                self._failure = ""
                 self._take([(str(entry[4][0]), int(entry[4][1])) for entry in found])
             await sleep(int(self._options.reconnect_max * SECOND))
             if not self._again:
@@ -144,12 +145,12 @@ class Spread:
     def _take(self, found: list[tuple[str, int]]) -> None:
         """These are the addresses now: connect to the new ones, let the others end their calls."""
         wanted = dict.fromkeys(found)
-        for at in [at for at in self._links if at not in wanted]:
-            link = self._links.pop(at)
-            for connection in list(link.connections):
-                connection.retire()
+        leaving = [self._links.pop(at) for at in list(self._links) if at not in wanted]
         for host, port in wanted:
             if (host, port) not in self._links:
                 self._links[host, port] = Link(self._address, self._target.at(host, port), self._options, self)
         for link in list(self._links.values()):
             link.connect()
+        self._left = [*(link for link in self._left if link.connections), *leaving]
+        for link in leaving:
+            link.leave()

@@ -57,7 +57,11 @@ def test_an_http_status_as_grpcs_document_has_it(status: int, code: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "code"), [(b"0", 0), (b"16", 16), (b"17", 2), (b"-1", 2), (b"", 2), (b"no", 2), (b"\xff", 2)]
+    ("value", "code"),
+    [
+        *((b"0", 0), (b"16", 16), (b"17", 2), (b"-1", 2), (b"", 2), (b"no", 2), (b"\xff", 2), (b"9" * 5000, 2)),
+        *((b"1_4", 2), (b"+0", 2), (b"-0", 2), (b" 0", 2), (b"\xd9\xa0", 2)),
+    ],
 )
 def test_a_status_that_nobody_knows_is_unknown(value: bytes, code: int) -> None:
     """A number that is none, too."""
