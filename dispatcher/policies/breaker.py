@@ -87,7 +87,8 @@ def judge(outcome: Outcome | None, *, fair: bool) -> Judgement:
     """What `outcome` says about the endpoint; None: we cancelled the call. `fair`: it had at least its usual latency.
 
     A call without a fair time cannot fail by DEADLINE_EXCEEDED: callers in a hurry would open a healthy endpoint's breaker.
-    A request that never left us for want of a connection is a failure, too: there is nobody at that address.
+    A request that never left us for want of a connection is a failure, too: there is nobody at that address. One that never
+    left for another reason (metadata that cannot be sent) says nothing: else one caller could shut an endpoint for all.
 
     All other codes are neutral and not successes, although an endpoint did answer: a validation in front, or a proxy, refuses
     requests (INVALID_ARGUMENT, UNIMPLEMENTED, UNAUTHENTICATED) however broken the work behind it is. As successes they would
@@ -99,6 +100,8 @@ def judge(outcome: Outcome | None, *, fair: bool) -> Judgement:
     if not isinstance(outcome, Fault):
         return Judgement.SUCCESS
     code = outcome.code
+    if not outcome.sent and outcome.kind is WORKER_ERROR and code is not Code.UNAVAILABLE:
+        return Judgement.NEUTRAL  # our own side refused to send it
     if outcome.kind in SILENT or (outcome.kind is FaultKind.INVALID_RESPONSE and outcome.origin is Origin.LOCAL):
         return Judgement.NEUTRAL  # the latter: an answer that only this plan cannot use
     if code in ANSWERS:
@@ -108,6 +111,7 @@ def judge(outcome: Outcome | None, *, fair: bool) -> Judgement:
     return Judgement.LIMITED if code is Code.RESOURCE_EXHAUSTED else Judgement.NEUTRAL
 
 
+WORKER_ERROR: Final = FaultKind.WORKER_ERROR
 # Bound once: on Python 3.11 reading a member through its class costs as much as the rest of the line.
 CLOSED: Final = State.CLOSED
 SUCCESS: Final = Judgement.SUCCESS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from os import urandom
 from typing import Final, TypeVar
 
@@ -18,6 +18,7 @@ from fanmesh.model.times import SECOND
 from fanmesh.model.values import Malformed
 from fanmesh.payload import Box, Kind
 from fanmesh.transport.port import Metadata
+from fanmesh.transport.sendable import unsendable
 from fanmesh.v1 import dispatcher_pb2
 
 M = TypeVar("M", bound=Message)
@@ -135,8 +136,16 @@ def request_of(
         shadow=inherited is AttemptKind.SHADOW,
         idempotency_key=message.idempotency_key,
         faults=faults,
-        metadata=tuple([(key, told) for key, told in metadata if key in passed]) if (passed := catalogue.metadata) else (),
+        metadata=_passed(metadata, passed) if (passed := catalogue.metadata) else (),
     )
+
+
+def _passed(metadata: Metadata, keys: Container[str]) -> tuple[tuple[str, str | bytes], ...]:
+    """What workers are told of it. Servers take what clients do not send on, and no worker should have the blame for that."""
+    told = tuple([pair for pair in metadata if pair[0] in keys])
+    if wrong := unsendable(told):
+        raise Unacceptable("metadata", wrong)
+    return told
 
 
 def emit_of(message: dispatcher_pb2.DispatchStreamRequest) -> EmitMode:

@@ -22,6 +22,7 @@ import grpc
 from fanmesh.model.fault import Code
 from fanmesh.model.times import MS
 from fanmesh.transport.port import Metadata, RpcError
+from fanmesh.transport.sendable import unsendable
 
 TOLERANCE: Final = 2 * MS
 """A DEADLINE_EXCEEDED later than this before the deadline is our own timer's."""
@@ -97,9 +98,9 @@ def cut_off(address: str) -> RpcError:
     return RpcError(Code.UNAVAILABLE, f"the channel to {address} was closed under the call")
 
 
-def unusable(error: Exception) -> RpcError:
-    """Refused by grpc before it was sent: metadata with characters that do not belong there."""
-    return RpcError(Code.INTERNAL, f"grpc refuses the call: {type(error).__name__}", sent=False)
+def unusable(error: Exception, metadata: Metadata = ()) -> RpcError:
+    """Refused by grpc before it was sent: `metadata` with characters that do not belong there."""
+    return RpcError(Code.INTERNAL, f"grpc refuses the call: {unsendable(metadata) or type(error).__name__}", sent=False)
 
 
 def connected(state: grpc.ChannelConnectivity) -> bool:

@@ -22,7 +22,8 @@ from fanmesh.transport.core import call_unary
 from fanmesh.transport.failures import closed, connected, cut_off, failure, late, no_time, unusable
 from fanmesh.transport.grpc_server import GrpcServer, grpc_compression, window_arguments
 from fanmesh.transport.grpc_streams import GrpcDuplex, GrpcStream
-from fanmesh.transport.port import ChannelOptions, Metadata, Reply, Routes, ServerOptions
+from fanmesh.transport.port import ChannelOptions, Metadata, Reply, Routes, RpcError, ServerOptions
+from fanmesh.transport.sendable import unsendable
 
 _DEFAULTS: Final = ChannelOptions()
 _SERVER_DEFAULTS: Final = ServerOptions()
@@ -93,7 +94,7 @@ class GrpcChannel:
         except UsageError:
             raise closed(self.address) from None
         except BaseError as e:
-            raise unusable(e) from None
+            raise unusable(e, metadata) from None
         if payload is not None:
             return Reply(payload, trailers)
         if self.closed:
@@ -118,6 +119,8 @@ class GrpcChannel:
     def _open(self, kind: str, path: str, arguments: tuple[bytes, ...], timeout: float | None, metadata: Metadata) -> Any:
         if timeout is not None and timeout <= 0:
             raise no_time()
+        if wrong := unsendable(metadata):  # grpc would begin the call, and nobody would ever be told that it has not
+            raise RpcError(Code.INTERNAL, f"grpc refuses the call: {wrong}", sent=False)
         multi = self._multi.get((kind, path))
         if multi is None:
             multi = self._multi[kind, path] = getattr(self.raw, kind)(path)

@@ -21,6 +21,9 @@ DOMAIN: Final = "fanmesh"
 MESSAGE_LIMIT: Final = 1024
 """Characters of a status message. It is sent twice, and trailers above 8 KB replace the status by one that says so."""
 
+ENCODED_LIMIT: Final = 2 * MESSAGE_LIMIT
+"""Bytes of the same as gRPC sends it: whatever is not printable ASCII takes three for each of its own."""
+
 KINDS: Final[Mapping[str, type[Message]]] = {
     f"google.rpc.{kind.__name__}": kind for kind in (BadRequest, ErrorInfo, PreconditionFailure, QuotaFailure, ResourceInfo)
 }
@@ -35,9 +38,22 @@ def error_info(reason: str, metadata: Mapping[str, str] | None = None) -> ErrorI
 
 
 def clip(message: str, limit: int = MESSAGE_LIMIT) -> str:
-    """`message` within `limit` characters, and without what gRPC cannot send (lone surrogates)."""
+    """`message` within `limit` characters and ENCODED_LIMIT bytes, and without what gRPC cannot send (lone surrogates)."""
     short = message if len(message) <= limit else f"{message[: limit - 1]}…"
-    return short.encode(errors="replace").decode()
+    short = short.encode(errors="replace").decode()
+    if 3 * len(short) <= ENCODED_LIMIT and short.isascii():
+        return short
+    room = ENCODED_LIMIT - _encoded("…")
+    for position, character in enumerate(short):
+        room -= _encoded(character)
+        if room < 0:
+            return f"{short[:position]}…"
+    return short
+
+
+def _encoded(character: str) -> int:
+    """How many bytes it takes in a grpc-message."""
+    return 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode())
 
 
 def status(code: Code, message: str, details: Sequence[Message] = ()) -> Status:

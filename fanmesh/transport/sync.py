@@ -12,10 +12,11 @@ from typing import Any, Final
 import grpc
 
 from fanmesh.runtime.clock import now_ns
-from fanmesh.transport.failures import failure, late, no_time
+from fanmesh.transport.failures import closed, failure, late, no_time, unusable
 from fanmesh.transport.grpc_aio import channel_arguments
 from fanmesh.transport.grpc_server import grpc_compression
 from fanmesh.transport.port import ChannelOptions, Metadata, Reply, RpcError
+from fanmesh.transport.sendable import unsendable
 
 _DEFAULTS: Final = ChannelOptions()
 
@@ -35,18 +36,27 @@ class SyncChannel:
             response, call = self._channel.unary_unary(path).with_call(request, timeout=timeout, metadata=tuple(metadata))
         except grpc.RpcError as e:
             raise self._error(e, started, timeout) from None
+        except ValueError as e:
+            raise self._refused(e, metadata) from None
         return Reply(response, call.trailing_metadata() or ())
 
     def stream(self, path: str, request: bytes, *, timeout: float | None = None, metadata: Metadata = ()) -> Generator[bytes]:
         """One request, many answers. Closing the generator cancels the call at the peer."""
         started = self._begin(timeout)
-        call = self._channel.unary_stream(path)(request, timeout=timeout, metadata=tuple(metadata))
+        try:
+            call = self._channel.unary_stream(path)(request, timeout=timeout, metadata=tuple(metadata))
+        except ValueError as e:
+            raise self._refused(e, metadata) from None
         try:
             yield from call
         except grpc.RpcError as e:
             raise self._error(e, started, timeout) from None
         finally:
             call.cancel()
+
+    def _refused(self, error: ValueError, metadata: Metadata) -> RpcError:
+        """grpc says ValueError of a channel that was closed, and of metadata that cannot be sent."""
+        return unusable(error, metadata) if unsendable(metadata) else closed(self.address)
 
     def _begin(self, timeout: float | None) -> int:
         if timeout is not None and timeout <= 0:

@@ -262,6 +262,35 @@ async def test_what_is_not_json_never_leaves_and_what_does_not_fit_is_named(conn
 
 @pytest.mark.asyncio
 @BOTH
+@pytest.mark.parametrize("metadata", [{"X-Tenant": "acme"}, {"x-tenant": "café"}], ids=["key", "value"])
+async def test_metadata_that_cannot_be_sent_is_a_failure_at_once(connect: Connect, metadata: dict[str, str]) -> None:
+    """Of one answer and of a stream, which grpc would begin and never end; nothing was sent, and the text says what is wrong."""
+    async with _Dispatcher() as dispatcher, connect(dispatcher.target) as client:
+
+        async def streamed() -> None:
+            async for _ in client.stream("enrich", metadata=metadata):
+                pass
+
+        for call in (client.dispatch("enrich", metadata=metadata), streamed()):
+            failed = await failure(asyncio.wait_for(call, 10))
+            assert failed.code is Code.INTERNAL
+            assert not failed.sent
+            assert repr(next(iter(metadata))) in failed.message
+
+
+@pytest.mark.asyncio
+@BOTH
+async def test_a_closed_client_says_so(connect: Connect) -> None:
+    """As any call without a connection fails."""
+    async with _Dispatcher() as dispatcher:
+        async with connect(dispatcher.target) as client:
+            await client.dispatch("enrich")
+        failed = await failure(client.dispatch("enrich"))
+    assert (failed.code, failed.sent) == (Code.UNAVAILABLE, False)
+
+
+@pytest.mark.asyncio
+@BOTH
 async def test_no_dispatcher_is_unavailable_without_a_reason(connect: Connect) -> None:
     """The failure is the network's, and there is no report."""
     async with _Dispatcher() as dispatcher:

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
+import ngh2
 import pytest
 import pytest_asyncio
 
@@ -13,6 +14,7 @@ from fanmesh.model.fault import Code
 from fanmesh.transport.port import ServerCall
 from fanmesh.v1 import worker_pb2
 from tests.kit.calls import ask
+from tests.kit.h2_peer import calling, message, request
 from tests.kit.mesh import Mesh, Raw, Told, plan, running
 
 pytestmark = pytest.mark.asyncio
@@ -119,6 +121,30 @@ async def test_what_the_caller_says_goes_on(both: Both) -> None:
         assert told["fanmesh-hops"] == "3"
         assert told["fanmesh-attempt-kind"] == "hedge"
         assert not {"authorization", "grpc-previous-rpc-attempts"} & told.keys()
+
+
+async def raw_dispatch(mesh: Mesh, tenant: bytes) -> dict[bytes, bytes]:
+    """The last fields of the answer to a call with this metadata, made by a client that sends whatever it is given."""
+    peer = await calling(mesh.dispatcher.port)
+    stream = peer.h2.send_request(request(b"/fanmesh.v1.DispatcherService/Dispatch", (b"x-tenant", tenant)))
+    peer.h2.send_data(stream, message(ask().SerializeToString()), end_stream=True)
+    peer.flush()
+    await peer.wait(ngh2.StreamClosed)
+    peer.transport.abort()
+    return {name: value for event in peer.events for name, value in getattr(event, "headers", None) or ()}
+
+
+async def test_what_cannot_be_passed_on_is_the_callers_mistake() -> None:
+    """A server takes bytes that a client does not send: it is the caller who is told, and no worker's breaker opens for it."""
+    listening = Listening()
+    worker = Told(listening.raw, {"metadata": ["x-tenant"], "policy": "standard"})
+    async with running({"geo": worker}, {"p": plan("geo")}) as mesh:
+        for _ in range(10):
+            fields = await raw_dispatch(mesh, b"caf\xe9")
+            assert fields[b"grpc-status"] == b"%d" % Code.INVALID_ARGUMENT
+            assert b"the value of 'x-tenant' is not printable ASCII" in fields[b"grpc-message"]
+        assert (await raw_dispatch(mesh, b"abc"))[b"grpc-status"] == b"0"
+    assert [told["x-tenant"] for told in listening.metadata] == ["abc"]
 
 
 async def test_two_requests_have_two_ids(both: Both) -> None:

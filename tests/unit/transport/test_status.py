@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
@@ -49,3 +51,13 @@ def test_messages_are_cut_and_made_sendable() -> None:
     assert status.clip("x" * 5000) == "x" * 1023 + "…"
     assert status.clip("a\ud800b") == "a?b"
     assert status.clip("fine") == "fine"
+
+
+@pytest.mark.parametrize("character", ["a", "%", "é", "語", "😀", "\n"])
+def test_messages_are_bounded_as_they_are_sent(character: str) -> None:
+    """gRPC writes three bytes for each that is not printable ASCII, and trailers over 8 KB replace the status at random."""
+    clipped = status.clip(character * 5000)
+    sent = quote(clipped, safe="".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%"))
+    assert len(sent) <= 2 * 1024
+    assert clipped.endswith("…")
+    assert len(clipped) == 1024 if character == "a" else len(sent) > 2 * 1024 - 24
