@@ -55,7 +55,7 @@ class SyncChannel:
             call.cancel()
 
     def _refused(self, error: ValueError, metadata: Metadata) -> RpcError:
-        """grpc says ValueError of a channel that was closed, and of metadata that cannot be sent."""
+        """Grpc says ValueError of a channel that was closed, and of metadata that cannot be sent."""
         return unusable(error, metadata) if unsendable(metadata) else closed(self.address)
 
     def _begin(self, timeout: float | None) -> int:

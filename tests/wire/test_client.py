@@ -264,7 +264,7 @@ async def test_what_is_not_json_never_leaves_and_what_does_not_fit_is_named(conn
 @BOTH
 @pytest.mark.parametrize("metadata", [{"X-Tenant": "acme"}, {"x-tenant": "café"}], ids=["key", "value"])
 async def test_metadata_that_cannot_be_sent_is_a_failure_at_once(connect: Connect, metadata: dict[str, str]) -> None:
-    """Of one answer and of a stream, which grpc would begin and never end; nothing was sent, and the text says what is wrong."""
+    """Of one answer and of a stream, which grpc would begin and never end; nothing was sent, the text says why."""
     async with _Dispatcher() as dispatcher, connect(dispatcher.target) as client:
 
         async def streamed() -> None:

@@ -55,7 +55,7 @@ def test_messages_are_cut_and_made_sendable() -> None:
 
 @pytest.mark.parametrize("character", ["a", "%", "é", "語", "😀", "\n"])
 def test_messages_are_bounded_as_they_are_sent(character: str) -> None:
-    """gRPC writes three bytes for each that is not printable ASCII, and trailers over 8 KB replace the status at random."""
+    """GRPC writes three bytes for each that is not printable ASCII, and trailers over 8 KB replace the status at random."""
     clipped = status.clip(character * 5000)
     sent = quote(clipped, safe="".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%"))
     assert len(sent) <= 2 * 1024
