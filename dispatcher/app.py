@@ -160,21 +160,22 @@ class Dispatcher:
         self._served = True
         self._log.info("serving", port=self.port, metrics=self.metrics_port, config=self.config.version)
 
-    async def reload(self, config: Config) -> None:
-        """Let new requests run by `config`; those in flight keep theirs. Addresses of `server:` change only with a restart.
+    async def reload(self, config: Config) -> list[str]:
+        """Let new requests run by `config`; those in flight keep theirs. Returns the keys that change with a restart only.
 
         UnknownTransport, and nothing is changed, if a worker's transport is not installed.
         """
         self._check_transports(config)
         found = await self._connect(config)
-        fixed = [key for key in FIXED if getattr(config.server, key) != getattr(self.config.server, key)]
+        fixed = [f"server.{key}" for key in FIXED if getattr(config.server, key) != getattr(self.config.server, key)]
         self.config = config  # and its endpoints, in the same step: no request sees one without the other
         self._endpoints.use(found)
         reloaded(self.books, config.catalogue.workers)
         self.books.caches.reloaded(config.catalogue.plans.values())
         if fixed:
-            self._log.warning("takes effect with a restart", keys=[f"server.{key}" for key in fixed])
+            self._log.warning("takes effect with a restart", keys=fixed)
         self._log.info("reloaded", config=config.version)
+        return fixed
 
     async def renewed(self, workers: Collection[str]) -> None:
         """These run anew: nothing is held against them any more, and they are connected to."""

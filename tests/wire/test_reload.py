@@ -68,7 +68,7 @@ async def test_a_reload_is_one_step() -> None:
         await second.stop()
 
 
-async def test_what_needs_a_restart_is_named(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_needs_a_restart_is_named() -> None:
     """A new address of the server is not listened on, and whoever wrote it should hear that."""
     worker = await serve(one)
     dispatcher = Dispatcher(config(f"127.0.0.1:{worker.port}"), Settings(ready_within=1.0))
@@ -76,11 +76,8 @@ async def test_what_needs_a_restart_is_named(caplog: pytest.LogCaptureFixture) -
     try:
         same = config(f"127.0.0.1:{worker.port}")
         other = replace(same, server=replace(same.server, listen="127.0.0.1:1", drain=7))
-        for given, named in ((same, False), (other, True), (same, True)):
-            caplog.clear()
-            await dispatcher.reload(given)
-            assert ("takes effect with a restart" in caplog.text) is named
-            assert ("server.listen" in caplog.text) is named
+        for given, named in ((same, []), (other, ["server.listen"]), (same, ["server.listen"])):
+            assert await dispatcher.reload(given) == named
     finally:
         await dispatcher.stop()
         await worker.stop()
