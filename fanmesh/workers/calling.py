@@ -9,7 +9,6 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Final
 
@@ -19,13 +18,12 @@ from fanmesh.payload import PayloadError, adapt, plain
 from fanmesh.workers.context import Context
 from fanmesh.workers.declaring import Answers, Replace, Worker
 from fanmesh.workers.joining import joined
+from fanmesh.workers.threads import Threads
 
 _log: Final = logging.getLogger(__name__)
 
-THREADS: Final = 16
-"""Plain `def` workers that run at once in one process; more wait."""
-
-_pool: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="fanmesh-worker")  # starts no thread before it is used
+THREADS: Final = Threads()
+"""Of all plain `def` workers in this process."""
 
 
 def read_input(worker: Worker[Any], value: Value) -> Any:
@@ -82,7 +80,7 @@ async def _answer(worker: Worker[Any], value: Value, ctx: Context) -> Any:
         case Answers.IN_THREAD:
             with FailingWell(worker, ctx):
                 run = contextvars.copy_context().run
-                return await asyncio.get_running_loop().run_in_executor(_pool, run, _in_thread, worker, data, ctx)
+                return await asyncio.get_running_loop().run_in_executor(THREADS, run, _in_thread, worker, data, ctx)
         case Answers.IN_PARTS:
             return await _whole(worker, data, ctx)
 
