@@ -88,19 +88,19 @@ class Fanmesh:
 
     async def __aenter__(self) -> Self:
         """Connect to the workers that are not local; those that do not answer yet are connected to later."""
-        clock = LoopClock(asyncio.get_running_loop())
+        clock, limits = LoopClock(asyncio.get_running_loop()), self.config.server.limits
         self._recorder = telemetry.start("fanmesh")
         self._lag = LoopLag(clock.now)
         drain = self.config.server.drain
         self._endpoints = Endpoints(
             Transports(self.config.server.transport),
             clock,
-            self.config.server.limits,
+            limits,
             drain=lambda: drain,
             dropped=self.books.drop,
         )
         for name, function in self._local.items():
-            self._endpoints.add_local(name, LocalEndpoint(function, clock))
+            self._endpoints.add_local(name, LocalEndpoint(function, clock, limits))
         await self._endpoints.open(self.config.catalogue.workers.values())
         self._engine = assemble(
             clock=clock,

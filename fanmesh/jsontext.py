@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, time
 from decimal import Decimal
@@ -26,6 +26,9 @@ from fanmesh.model.values import JsonValue, Malformed
 
 DEPTH: Final = 100
 """Deepest nesting of lists and maps; deeper values are refused. orjson writes at most 254 levels."""
+
+ANSWER_DEPTH: Final = 90
+"""Deepest nesting of a worker's answer: lists of items and merges put levels around it, and the result is a value, too."""
 
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**64 - 1
@@ -54,7 +57,7 @@ class PayloadError(Malformed):
         return f"{self.path}: {self.problem}" if self.path else self.problem
 
 
-def parse(text: str | bytes) -> JsonValue:
+def parse(text: str | bytes, depth: int = DEPTH) -> JsonValue:
     """The value of a JSON text. PayloadError if it is malformed, too deep, or holds an integer outside int64 and uint64."""
     try:
         raw = text.encode() if isinstance(text, str) else text
@@ -63,9 +66,9 @@ def parse(text: str | bytes) -> JsonValue:
         raise PayloadError(f"malformed JSON: {e}") from None
     plain_digits = raw.translate(_TABLE)
     if _LONG in plain_digits:
-        return walk(json.loads(raw))
-    if plain_digits.count(b"[") > DEPTH and _too_deep(value):
-        raise PayloadError(f"nested deeper than {DEPTH} levels")
+        value = walk(json.loads(raw))
+    if plain_digits.count(b"[") > depth and _too_deep(value, depth):
+        raise PayloadError(f"nested deeper than {depth} levels")
     return value
 
 
@@ -75,7 +78,7 @@ def encode(obj: object) -> bytes:
         raw = orjson.dumps(obj, default=_expand)
     except (TypeError, ValueError, RecursionError):
         return orjson.dumps(walk(obj))  # names the place, or mends keys
-    if b"null" in raw or (raw.count(b"[") + raw.count(b"{") > DEPTH and _too_deep(orjson.loads(raw))):
+    if b"null" in raw or (raw.count(b"[") + raw.count(b"{") > DEPTH and _too_deep(orjson.loads(raw), DEPTH)):
         return orjson.dumps(walk(obj))
     return raw
 
@@ -89,6 +92,14 @@ def plain(obj: object) -> JsonValue:
     outside int64 and uint64.
     """
     value: JsonValue = orjson.loads(encode(obj))
+    return value
+
+
+def reread(text: bytes, depth: int) -> JsonValue:
+    """The value of a text that `encode` has made: only its depth is in doubt. PayloadError if it is too deep."""
+    value: JsonValue = orjson.loads(text)
+    if text.count(b"[") + text.count(b"{") > depth and _too_deep(value, depth):
+        raise PayloadError(f"nested deeper than {depth} levels")
     return value
 
 
@@ -155,7 +166,7 @@ def _walk_map(mapping: Mapping[Any, object], depth: int) -> JsonValue:
     out: dict[str, JsonValue] = {}
     for key, item in mapping.items():
         try:
-            name = _key(key)
+            name = _new_key(key, out)
             out[name] = walk(item, depth)
         except PayloadError as e:
             raise e.inside(str(key).encode(errors="replace").decode()) from None
@@ -170,6 +181,14 @@ def _walk_list(items: list[object] | tuple[object, ...], depth: int) -> JsonValu
         except PayloadError as e:
             raise e.inside(index) from None
     return out
+
+
+def _new_key(key: object, known: Container[str]) -> str:
+    """The name of a key, which is nobody else's: `1` and `"1"` are two keys of a dict, and one of an object."""
+    name = _key(key)
+    if name in known:
+        raise PayloadError(f"two keys that are {name!r} in JSON")
+    return name
 
 
 def _key(key: object) -> str:
@@ -195,9 +214,9 @@ def _text(text: str) -> str:
     return str(text)
 
 
-def _too_deep(value: JsonValue) -> bool:
+def _too_deep(value: JsonValue, depth: int) -> bool:
     level: list[Any] = [value]
-    for _ in range(DEPTH):
+    for _ in range(depth):
         level = [c for x in level for c in (x.values() if type(x) is dict else x) if type(c) is dict or type(c) is list]
         if not level:
             return False

@@ -9,13 +9,29 @@ from __future__ import annotations
 from enum import IntEnum, unique
 from typing import Final
 
-from google.protobuf import symbol_database
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import Error as JsonFormatError
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.struct_pb2 import ListValue, Struct
+from google.protobuf.struct_pb2 import Value as AnyValue
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.wrappers_pb2 import (
+    BoolValue,
+    BytesValue,
+    DoubleValue,
+    FloatValue,
+    Int32Value,
+    Int64Value,
+    StringValue,
+    UInt32Value,
+    UInt64Value,
+)
 
 from fanmesh.adapting import adapt
-from fanmesh.jsontext import PayloadError, encode, parse, plain, walk
+from fanmesh.jsontext import DEPTH, PayloadError, encode, parse, plain, walk
 from fanmesh.model.values import Opaque, Value
 from fanmesh.structs import from_struct, to_struct
 from fanmesh.v1.payload_pb2 import Blob, Payload
@@ -31,34 +47,38 @@ class Kind(IntEnum):
     JSON = 2
 
 
-_WELL_KNOWN: Final = frozenset(
-    {
-        "google.protobuf.BoolValue",
-        "google.protobuf.BytesValue",
-        "google.protobuf.DoubleValue",
-        "google.protobuf.Duration",
-        "google.protobuf.Empty",
-        "google.protobuf.FieldMask",
-        "google.protobuf.FloatValue",
-        "google.protobuf.Int32Value",
-        "google.protobuf.Int64Value",
-        "google.protobuf.ListValue",
-        "google.protobuf.StringValue",
-        "google.protobuf.Struct",
-        "google.protobuf.Timestamp",
-        "google.protobuf.UInt32Value",
-        "google.protobuf.UInt64Value",
-        "google.protobuf.Value",
-    }
-)
+_WELL_KNOWN: Final[dict[str, type[Message]]] = {
+    known.DESCRIPTOR.full_name: known
+    for known in (
+        BoolValue,
+        BytesValue,
+        DoubleValue,
+        Duration,
+        Empty,
+        FieldMask,
+        FloatValue,
+        Int32Value,
+        Int64Value,
+        ListValue,
+        StringValue,
+        Struct,
+        Timestamp,
+        UInt32Value,
+        UInt64Value,
+        AnyValue,
+    )
+}
 """Messages with a JSON form of their own, which every program knows. Other messages stay closed."""
 
 
-def to_value(payload: Payload) -> Value:
-    """The value in a payload; no body is null. PayloadError says what is wrong, with the path of the field."""
+def to_value(payload: Payload, depth: int = DEPTH) -> Value:
+    """The value in a payload; no body is null. PayloadError says what is wrong, with the path of the field.
+
+    `depth`: most levels of its JSON. The other forms have at most 50: protobuf stops at 100 messages within each other.
+    """
     match payload.WhichOneof("body"):
         case "json":
-            return parse(payload.json)
+            return parse(payload.json, depth)
         case "data":
             return from_struct(payload.data)
         case "message":
@@ -71,13 +91,11 @@ def to_value(payload: Payload) -> Value:
 
 def _open_message(type_url: str, data: bytes) -> Value:
     name = type_url.rpartition("/")[2]
-    if name not in _WELL_KNOWN:
+    known = _WELL_KNOWN.get(name)
+    if known is None:
         return Opaque(type_url, data, is_message=True)
     try:
-        message = symbol_database.Default().GetSymbol(name).FromString(data)
-        return walk(MessageToDict(message))
-    except KeyError:  # nobody in this process has imported it
-        return Opaque(type_url, data, is_message=True)
+        return walk(MessageToDict(known.FromString(data)))
     except (DecodeError, JsonFormatError, ValueError) as e:
         raise PayloadError(f"malformed {name}: {e}") from None
 

@@ -20,7 +20,7 @@ from google.protobuf.message_factory import GetMessageClass
 from dispatcher.wire.own_forms import TEXTS, WRAPPERS
 from dispatcher.wire.to_message import entry_of
 from dispatcher.wire.to_scalar import SINGLE
-from fanmesh.jsontext import DEPTH, PayloadError
+from fanmesh.jsontext import ANSWER_DEPTH, PayloadError
 from fanmesh.model.values import JsonValue
 from fanmesh.structs import from_struct, from_struct_value
 
@@ -36,9 +36,9 @@ class Reader:
         self._types: dict[str, Convert] = {}
 
     def read(self, message: Message, depth: int = 0) -> JsonValue:
-        """The value of a message. PayloadError names the path of NaN, infinities, and whatever is deeper than 100 levels."""
-        if depth > DEPTH:
-            raise PayloadError(f"nested deeper than {DEPTH} levels")
+        """The value of a message. PayloadError names the path of NaN, infinities, and whatever is nested too deep."""
+        if depth > ANSWER_DEPTH:
+            raise PayloadError(f"nested deeper than {ANSWER_DEPTH} levels")
         kind: Any = message.DESCRIPTOR
         convert = self._types.get(kind.full_name)
         if convert is None:

@@ -95,6 +95,8 @@ def written(value: Value, kind: Kind) -> Payload | Refusal:
     try:
         return from_value(value, kind)
     except PayloadError as error:
+        if kind is Kind.JSON or not isinstance(value, dict):  # it was to be written as JSON, and nothing else can be asked for
+            return Refusal(Code.RESOURCE_EXHAUSTED, "RESULT_TOO_LARGE", f"the result cannot be written: {error}")
         text = f"reply_kind: the result cannot be written as {kind.name}: {error}; ask for JSON"
         return Refusal(Code.INVALID_ARGUMENT, "INPUT_INVALID", text, (("field", "reply_kind"),))
 

@@ -132,7 +132,13 @@ class Writer:
             raise PayloadError(f"nobody knows the type {url!r}").inside("@type") from None
         inner = GetMessageClass(kind)()
         rest = {key: item for key, item in value.items() if key != "@type"}
-        self.fill(inner, rest.get("value") if kind.full_name in OWN else rest)
+        if kind.full_name in OWN:
+            if (other := next((key for key in rest if key != "value"), None)) is not None:
+                problem = f"a {kind.full_name} in an Any has its `value`, and no {other!r}"
+                raise NoSuchField(problem, other, ("value",)).inside(other)
+            self.fill(inner, rest.get("value"))
+        else:
+            self.fill(inner, rest)
         message.type_url = url if "/" in url else f"type.googleapis.com/{url}"
         message.value = inner.SerializeToString()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 import struct
 from typing import Any, Final
 
@@ -21,6 +22,10 @@ INTEGERS: Final = {
     F.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
     F.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
+INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,19}")
+NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+"""Numbers as text: as JSON writes them, and not all that Python reads, such as `1_000`. One integer has one text."""
+
 TEXTUAL_FLOATS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 SINGLE: Final = struct.Struct("<f")
 
@@ -62,7 +67,7 @@ def _integer(value: JsonValue, least: int, most: int) -> int:
             number = value
         case float() if value.is_integer():
             number = int(value)
-        case str() if value.removeprefix("-").isdecimal() and value.isascii() and len(value) <= 20:
+        case str() if INTEGER.fullmatch(value):
             number = int(value)
         case _:
             number = None
@@ -74,17 +79,31 @@ def _integer(value: JsonValue, least: int, most: int) -> int:
 
 
 def _float(value: JsonValue, *, single: bool) -> float:
-    try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-    except (ValueError, OverflowError):
-        number = None
-    if number is None or (isinstance(value, str) and not math.isfinite(number) and value not in TEXTUAL_FLOATS):
+    """The nearest number, as a decimal fraction means it; but an integer means itself."""
+    whole: int | None = None
+    match value:
+        case bool():
+            number = None
+        case int():
+            number, whole = float(value), value
+        case float():
+            number = value
+        case str() if value in TEXTUAL_FLOATS:
+            number = float(value)
+        case str() if NUMBER.fullmatch(value) and math.isfinite(number := float(value)):
+            whole = int(value) if INTEGER.fullmatch(value) else None
+        case _:
+            number = None
+    if number is None:
         raise PayloadError(f"{shown(value)} is not a number")
+    kept = number
     if single:
         try:
-            SINGLE.pack(number)
+            (kept,) = SINGLE.unpack(SINGLE.pack(number))
         except OverflowError:
             raise PayloadError(f"{number:g} is too large for a float") from None
+    if whole is not None and kept != whole:
+        raise PayloadError(f"{whole} is no {'float' if single else 'double'}: it would be rounded")
     return number
 
 

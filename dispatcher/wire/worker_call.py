@@ -16,6 +16,7 @@ from dispatcher.flow.ports import Clock
 from dispatcher.layers.types import Attempt, Gate, Sink
 from dispatcher.model.limits import Limits
 from dispatcher.wire.faults import fault_of, invalid, too_large
+from fanmesh.jsontext import ANSWER_DEPTH
 from fanmesh.model.fault import Code, Fault, FaultKind, Origin
 from fanmesh.model.outcome import Outcome, Part, Success
 from fanmesh.model.states import AttemptKind
@@ -69,7 +70,7 @@ class GrpcEndpoint:
             return too_large("an answer", len(payload), self._limits.branch)
         try:
             message = worker_pb2.ProcessResponse.FromString(payload)
-            value = to_value(message.output)
+            value = to_value(message.output, ANSWER_DEPTH)
         except DecodeError:
             return invalid("the answer is not a ProcessResponse")
         except PayloadError as error:
@@ -103,7 +104,7 @@ class GrpcEndpoint:
     async def _take(self, raw: bytes, seq: int, last: Success, attempt: Attempt, sink: Sink) -> Success | Fault:
         try:
             message = worker_pb2.ProcessStreamResponse.FromString(raw)
-            value = to_value(message.part)
+            value = to_value(message.part, ANSWER_DEPTH)
         except DecodeError:
             return invalid(f"part {seq} is not a ProcessStreamResponse")
         except PayloadError as error:

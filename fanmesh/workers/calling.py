@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from types import TracebackType
 from typing import Any, Final
 
 from fanmesh.model.fault import Fault
@@ -19,13 +18,12 @@ from fanmesh.payload import PayloadError, adapt, plain
 from fanmesh.workers.context import Context
 from fanmesh.workers.declaring import Answers, Replace, Worker
 from fanmesh.workers.joining import joined
+from fanmesh.workers.threads import Threads
 
 _log: Final = logging.getLogger(__name__)
 
-THREADS: Final = 16
-"""Plain `def` workers that run at once in one process; more wait."""
-
-_pool: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="fanmesh-worker")  # starts no thread before it is used
+THREADS: Final = Threads()
+"""Of all plain `def` workers in this process."""
 
 
 def read_input(worker: Worker[Any], value: Value) -> Any:
@@ -38,19 +36,30 @@ def read_input(worker: Worker[Any], value: Value) -> Any:
         raise Fault.invalid_argument(str(e.inside("input"))) from None
 
 
-@contextmanager
-def failing_well(worker: Worker[Any], ctx: Context) -> Iterator[None]:
+class FailingWell:
     """A Fault stays; a cancellation shows in the context; of anything else the caller learns the type and the log the rest."""
-    try:
-        yield
-    except Fault:
-        raise
-    except (asyncio.CancelledError, GeneratorExit):
-        ctx.cancelled = True
-        raise
-    except (Exception, SystemExit) as e:  # a worker that calls sys.exit() means itself, not the process it shares
-        _log.exception("worker %s failed", worker.name)
-        raise Fault.internal(type(e).__name__) from e
+
+    __slots__ = ("_ctx", "_worker")
+
+    def __init__(self, worker: Worker[Any], ctx: Context) -> None:
+        self._worker = worker
+        self._ctx = ctx
+
+    def __enter__(self) -> None:
+        """Nothing has failed yet."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Raise what becomes of the error."""
+        match error:
+            case None | Fault():
+                return
+            case asyncio.CancelledError():
+                self._ctx.cancelled = True
+            case GeneratorExit() if trace is not None and trace.tb_next is None:
+                self._ctx.cancelled = True  # raised where we wait: we are being closed. A worker's own comes from further in
+            case Exception() | SystemExit() | GeneratorExit():  # a worker that exits means itself, not the process it shares
+                _log.error("worker %s failed", self._worker.name, exc_info=error)
+                raise Fault.internal(type(error).__name__) from error
 
 
 async def answer(worker: Worker[Any], value: Value, ctx: Context) -> Any:
@@ -66,12 +75,12 @@ async def _answer(worker: Worker[Any], value: Value, ctx: Context) -> Any:
     data = read_input(worker, value)
     match worker.answers:
         case Answers.ONCE:
-            with failing_well(worker, ctx):
+            with FailingWell(worker, ctx):
                 return await worker.invoke(data, ctx)
         case Answers.IN_THREAD:
-            with failing_well(worker, ctx):
+            with FailingWell(worker, ctx):
                 run = contextvars.copy_context().run
-                return await asyncio.get_running_loop().run_in_executor(_pool, run, _in_thread, worker, data, ctx)
+                return await asyncio.get_running_loop().run_in_executor(THREADS, run, _in_thread, worker, data, ctx)
         case Answers.IN_PARTS:
             return await _whole(worker, data, ctx)
 
@@ -82,8 +91,8 @@ def _in_thread(worker: Worker[Any], data: Any, ctx: Context) -> Any:
         return worker.invoke(data, ctx)
     except StopIteration as e:  # a future cannot hold it, and would never be done
         raise RuntimeError("StopIteration") from e
-    except SystemExit as e:  # the loop would end the process
-        raise RuntimeError("SystemExit") from e
+    except (SystemExit, GeneratorExit) as e:  # the loop would end the process, or close who waits
+        raise RuntimeError(type(e).__name__) from e
 
 
 async def parts(worker: Worker[Any], value: Value, ctx: Context) -> AsyncGenerator[Any]:
@@ -94,7 +103,7 @@ async def parts(worker: Worker[Any], value: Value, ctx: Context) -> AsyncGenerat
     stream = _started(worker, read_input(worker, value), ctx)
     try:
         while True:
-            with failing_well(worker, ctx):
+            with FailingWell(worker, ctx):
                 try:
                     part = await anext(stream)
                 except StopAsyncIteration:
@@ -105,12 +114,12 @@ async def parts(worker: Worker[Any], value: Value, ctx: Context) -> AsyncGenerat
         raise
     finally:
         if (close := getattr(stream, "aclose", None)) is not None:
-            with failing_well(worker, ctx):
+            with FailingWell(worker, ctx):
                 await close()
 
 
 def _started(worker: Worker[Any], data: Any, ctx: Context) -> AsyncIterator[Any]:
-    with failing_well(worker, ctx):
+    with FailingWell(worker, ctx):
         return aiter(worker.invoke(data, ctx))
 
 
@@ -118,7 +127,7 @@ async def _whole(worker: Worker[Any], data: Any, ctx: Context) -> Value:
     """What the parts add up to. A stream without a part has no answer: null."""
     whole: Value = None
     begun = False
-    with failing_well(worker, ctx):
+    with FailingWell(worker, ctx):
         async for part in aiter(worker.invoke(data, ctx)):
             value = to_json(part.value if isinstance(part, Replace) else part)
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,11 +13,14 @@ import uvloop
 from fanmesh.transport.choosing import Transports
 from fanmesh.transport.port import Server, ServerOptions, Transport
 from fanmesh.workers.acting import Behaviour
+from fanmesh.workers.calling import THREADS
 from fanmesh.workers.declaring import Worker, check_name
 from fanmesh.workers.service import Hooks, Observe, WorkerService
 
 DRAIN: Final = 20.0
 """Seconds that running calls get after SIGTERM."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 async def serve(
@@ -56,7 +60,10 @@ def run(
     drain: float = DRAIN,
     transport: str = "",
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain for up to `drain` seconds. `ready` is told the port; the rest as `serve`."""
+    """Serve until SIGTERM or SIGINT, then drain for up to `drain` seconds. `ready` is told the port; the rest as `serve`.
+
+    A `def` worker that runs even then keeps its thread, but does not keep the program.
+    """
 
     async def main() -> None:
         stopping = asyncio.Event()
@@ -68,6 +75,8 @@ def run(
             ready(server.port)
         await stopping.wait()
         await server.stop(drain)
+        if stuck := THREADS.leave():
+            _log.warning("ended while %d calls still ran in threads", stuck)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

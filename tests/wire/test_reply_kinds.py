@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from fanmesh.jsontext import ANSWER_DEPTH
 from fanmesh.model.fault import Code
-from fanmesh.model.states import BranchReason, BranchState
+from fanmesh.model.states import AggregatorMode, BranchReason, BranchState
 from fanmesh.transport.port import MIB, ServerCall
 from fanmesh.v1 import dispatcher_pb2, payload_pb2, report_pb2, worker_pb2
+from fanmesh.workers import worker
 from tests.kit.calls import ask, struct
 from tests.kit.mesh import Mesh, Raw, plan, running
 from tests.kit.roles import echo, fails, message, says
@@ -173,3 +176,25 @@ async def test_a_reply_fits_into_what_callers_take_by_default(below: int) -> Non
             assert heard.info.reason == ("" if heard.code is Code.OK else "RESULT_TOO_LARGE")
             assert heard.code is Code.OK or below < 1000
             assert heard.code is Code.RESOURCE_EXHAUSTED or below > 100
+
+
+@pytest.mark.parametrize("remote", [False, True])
+async def test_an_answer_that_leaves_no_room_for_the_result_around_it_takes_nobody_down(*, remote: bool) -> None:
+    """It is a bad answer of that branch, whoever merges; one that leaves room is merged."""
+
+    @worker
+    async def deep(levels: int) -> Any:
+        value: Any = 1
+        for _ in range(levels):
+            value = {"n": value}
+        return value
+
+    async with running({"deep": deep, "fine": says(1)}, {"p": plan("deep", "fine")}, remote=remote) as mesh:
+        taken = await mesh.dispatch(ask(json=str(ANSWER_DEPTH)))
+        heard = await mesh.dispatch(ask(json=str(ANSWER_DEPTH + 1)))
+    assert taken.report.complete
+    assert json.loads(heard.response.result.json) == {"fine": 1}
+    row = heard.row("deep")
+    assert (row.state, row.reason) == (BranchState.FAILED, BranchReason.INVALID_RESPONSE)
+    mode = AggregatorMode.REMOTE if remote else AggregatorMode.EMBEDDED
+    assert taken.report.aggregator_mode == heard.report.aggregator_mode == mode

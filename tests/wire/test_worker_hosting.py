@@ -141,6 +141,7 @@ async def test_an_observer_is_around_every_call() -> None:
 PROGRAM = """
     import asyncio
     import sys
+    import threading
     from fanmesh import worker
     from fanmesh.workers import Context, run
 
@@ -148,6 +149,11 @@ PROGRAM = """
     async def slow(q: dict, ctx: Context) -> str:
         print("entered", flush=True)
         return await asyncio.to_thread(sys.stdin.readline)
+
+    @worker
+    def stuck(q: dict) -> None:
+        print("entered", flush=True)
+        threading.Event().wait()
 
     @worker
     async def die(q: dict) -> str:
@@ -159,7 +165,9 @@ PROGRAM = """
             value = "die"
 
     behaviour = (lambda name: Act) if "die" in sys.argv else None
-    run(slow, ready=lambda port: print(port, flush=True), behaviour=behaviour, drain=10)
+    one, drain = (stuck, 0.1) if "stuck" in sys.argv else (slow, 10)
+    run(one, ready=lambda port: print(port, flush=True), behaviour=behaviour, drain=drain)
+    print("over")
 """
 
 
@@ -188,6 +196,21 @@ async def test_a_worker_program_drains_on_sigterm() -> None:
         running.stdin.flush()
         assert to_value((await call).output) == "done\n"
         assert await asyncio.to_thread(running.wait, 5) == 0
+        await channel.close()
+
+
+@pytest.mark.asyncio
+async def test_a_thread_that_is_stuck_does_not_keep_its_program() -> None:
+    """It has had its time; what the program does at its end is done, and the log says what was left."""
+    with program("stuck") as (running, port):
+        channel = GrpcTransport().connect(f"127.0.0.1:{port}")
+        call = asyncio.ensure_future(refused(channel, {}))
+        assert running.stdout
+        assert await asyncio.to_thread(running.stdout.readline) == "entered\n"
+        running.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(running.wait, 10) == 0
+        assert running.stdout.read() == "over\n"
+        await call
         await channel.close()
 
 

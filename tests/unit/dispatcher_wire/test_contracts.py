@@ -139,6 +139,9 @@ def test_every_kind_of_field_comes_back_as_it_was(field: str, value: Any) -> Non
         ({"raw": "-_8"}, {"raw": "+/8="}),
         ({"colour": 1}, {"colour": "RED"}),
         ({"d": 3, "f": "1.5"}, {"d": 3.0, "f": 1.5}),
+        ({"d": 2**63, "f": 2**24}, {"d": 2.0**63, "f": 2.0**24}),
+        ({"d": "-1.50E+3", "f": "0.1"}, {"d": -1500.0, "f": 0.1}),
+        ({"d": "9007199254740993.0"}, {"d": 2.0**53}),
         ({"i32": None, "inner": None, "many": None, "left": None, "right": 1, "at": None}, {"right": 1}),
         (None, {}),
         ({}, {}),
@@ -188,6 +191,12 @@ MISTAKES: Final = [
     ({"f": 1e300}, "f: 1e+300 is too large for a float"),
     ({"d": "inf"}, "d: 'inf' is not a number"),
     ({"d": [1]}, "d: a list is not a number"),
+    *[({"d": text}, f"d: {text!r} is not a number") for text in ("1_000", " 1 ", "٣", "+1", ".5", "1.", "01", "nan", "1e999")],
+    *[({"i64": text}, f"i64: {text!r} is not a whole number") for text in ("1_0", " 1", "٣", "+1", "007", "-0", "-")],
+    ({"by_number": {"01": {}}}, "by_number.01: '01' is not a whole number"),
+    ({"d": 2**53 + 1}, f"d: {2**53 + 1} is no double: it would be rounded"),
+    ({"d": str(2**53 + 1)}, f"d: {2**53 + 1} is no double: it would be rounded"),
+    ({"f": 2**24 + 1}, f"f: {2**24 + 1} is no float: it would be rounded"),
     ({"colour": "BLUE"}, "colour: 'BLUE' is none of k.Colour: COLOUR_NONE, RED"),
     ({"inner": []}, "inner: a list is not a mapping, and this is a k.Inner"),
     ({"inner": ""}, "inner: '' is not a mapping, and this is a k.Inner"),
@@ -202,6 +211,10 @@ MISTAKES: Final = [
     ({"any": {"n": 1}}, "any: an Any is a mapping with its type URL as @type"),
     ({"any": {"@type": "x/k.Nobody"}}, "any.@type: nobody knows the type 'x/k.Nobody'"),
     ({"any": {"@type": "x/k.Inner", "m": 1}}, "any.m: k.Inner has no field 'm'"),
+    (
+        {"any": {"@type": "x/google.protobuf.Int32Value", "value": 5, "other": 1}},
+        "any.other: a google.protobuf.Int32Value in an Any has its `value`, and no 'other'",
+    ),
     ([], "a list is not a mapping, and this is a k.All"),
     ("x" * 60, f"'{'x' * 36}... is not a mapping, and this is a k.All"),
 ]
@@ -270,14 +283,14 @@ def test_what_is_no_json_is_no_answer(data: bytes, says: str) -> None:
 def test_an_answer_that_is_nested_too_deep_is_refused() -> None:
     """Any within Any starts protobuf's own count anew; ours goes on."""
     value: dict[str, Any] = {"n": 1}
-    for _ in range(90):
+    for _ in range(80):
         value = {"inner": value}
     inner = SAME.request({"inner": value})
     assert SAME.response(inner)
     deep: dict[str, Any] = {"@type": "x/k.All", "inner": value}
     for _ in range(10):
         deep = {"@type": "x/k.All", "any": deep}
-    with pytest.raises(PayloadError, match="nested deeper than 100 levels"):
+    with pytest.raises(PayloadError, match="nested deeper than 90 levels"):
         there_and_back({"any": deep})
 
 

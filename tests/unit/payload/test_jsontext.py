@@ -10,7 +10,7 @@ import pydantic
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from fanmesh.jsontext import DEPTH, PayloadError, encode, parse, plain
+from fanmesh.jsontext import ANSWER_DEPTH, DEPTH, PayloadError, encode, parse, plain, reread
 from fanmesh.v1.payload_pb2 import Usage
 
 
@@ -93,6 +93,16 @@ def test_the_depth_limit_counts_levels_and_not_brackets() -> None:
     assert encode(parse(deep)) == deep.encode()
 
 
+@pytest.mark.parametrize("inside", ["", "1234567890123456789"])
+def test_an_answer_may_be_less_deep_than_a_result(inside: str) -> None:
+    """Whichever way it is read."""
+    deep = "[" * ANSWER_DEPTH + inside + "]" * ANSWER_DEPTH
+    assert reread(deep.encode(), ANSWER_DEPTH) == parse(deep, ANSWER_DEPTH) == parse(deep)
+    for read in (parse, reread):
+        with pytest.raises(PayloadError, match="nested deeper than 90 levels"):
+            read(f"[{deep}]".encode(), ANSWER_DEPTH)
+
+
 def test_a_value_one_level_too_deep_is_not_written() -> None:
     """What `parse` would refuse is not sent either."""
     deep = parse("[" * DEPTH + "]" * DEPTH)
@@ -140,6 +150,8 @@ def test_python_objects_become_plain_values(obj: object, value: object) -> None:
         (_Outer("n", _Inner(math.nan)), "inner.score: nan is not JSON"),
         (_Model, "has no JSON form"),
         ([Point(math.nan, 1)], "[0].x: nan is not JSON"),
+        ({1: "a", "1": "b"}, "1: two keys that are '1' in JSON"),
+        ([{_Colour.RED: 1, "red": None}], "[0].red: two keys that are 'red' in JSON"),
     ],
 )
 def test_what_has_no_json_form_is_refused_with_its_place(obj: object, problem: str) -> None:

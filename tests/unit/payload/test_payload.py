@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from google.protobuf.any_pb2 import Any
 from google.protobuf.struct_pb2 import Struct
@@ -68,6 +71,24 @@ def test_well_known_messages_are_opened() -> None:
     struct = Struct()
     struct.update(VALUE)
     assert to_value(packed(struct)) == VALUE
+
+
+WORKERS_PROCESS = """
+from fanmesh.workers import serve
+from fanmesh.payload import to_value
+from fanmesh.v1.payload_pb2 import Payload
+
+for name in ("Int32Value", "StringValue", "Duration", "Timestamp", "FieldMask", "Empty", "Struct"):
+    payload = Payload()
+    payload.message.type_url = f"type.googleapis.com/google.protobuf.{name}"
+    print(to_value(payload))
+"""
+
+
+def test_they_are_opened_whatever_else_the_process_has_imported() -> None:
+    """A worker's process knows no more messages than it needs, and opens the same ones as a dispatcher."""
+    told = subprocess.run([sys.executable, "-c", WORKERS_PROCESS], capture_output=True, text=True, check=True).stdout
+    assert told.split("\n") == ["0", "", "0s", "1970-01-01T00:00:00Z", "", "{}", "{}", ""]
 
 
 def test_a_malformed_well_known_message_is_refused() -> None:
