@@ -10,9 +10,9 @@ from fractions import Fraction
 from typing import Final, NamedTuple, assert_never
 
 from aggregator.engine.alarms import Alarms
-from aggregator.engine.exact import exact
 from aggregator.engine.state import Books
 from fanmesh.model.completion import CompletionRule, Grace, UntilKind
+from fanmesh.model.exact import exact
 from fanmesh.model.states import CompletedBy, OnFailure
 
 K, C = UntilKind, CompletedBy

@@ -18,8 +18,22 @@ from aggregator.engine.state import Books
 from aggregator.engine.watch import Watch
 from fanmesh.model.completion import CompilePredicate, Evaluate, Predicate
 from fanmesh.model.coverage import Coverage
-from fanmesh.model.endings import at_exclusion
-from fanmesh.model.events import Alarm, Arm, Change, Effect, End, Event, FoldNode, PartArrived, Result, Start, Update, Verdict
+from fanmesh.model.endings import SATISFIES, at_exclusion
+from fanmesh.model.events import (
+    Alarm,
+    Arm,
+    Change,
+    Effect,
+    End,
+    Event,
+    FoldNode,
+    Happening,
+    PartArrived,
+    Result,
+    Start,
+    Update,
+    Verdict,
+)
 from fanmesh.model.gather import misfit
 from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy, EmitMode, IfMissing
 from fanmesh.model.values import Value
@@ -104,19 +118,19 @@ class Fold:
         self._seq = seq
         self._at = at
         if isinstance(happening, End):
-            return self._judge(seq, at, changed=self._end(happening))
+            return self._judge(seq, at, happening, changed=self._end(happening))
         if isinstance(happening, Change):
             changed = self._change(happening, at)
-            return [] if changed is None else self._judge(seq, at, changed=changed)
+            return [] if changed is None else self._judge(seq, at, happening, changed=changed)
         if isinstance(happening, PartArrived):
             self._read = None
             node = self._open(happening.branch, happening.item)
             if not self._harvest.part(node, happening):
                 return []
-            return self._updates() if self._alarms.watch is None else self._judge(seq, at, changed=True)
+            return self._updates() if self._alarms.watch is None else self._judge(seq, at, happening, changed=True)
         if isinstance(happening, Alarm):
             return [] if (watch := self._alarms.watch) is None else watch.wishes()
-        return self._judge(seq, at, changed=False, began=True)
+        return self._judge(seq, at, happening, changed=False)
 
     def snapshot(self) -> tuple[Value, Coverage]:
         """The merged value so far, parts of running streams included, and its coverage; once complete, the result's."""
@@ -221,7 +235,8 @@ class Fold:
                 if books.groups[node].started[item]:
                     raise BadLog(f"{branch}[{item}] is excluded after it was started")
                 self._read = None
-                return books.end_leaf(node, item, at_exclusion(reason, must=books.must[node]), reason) is S.DEFAULTED
+                state = books.end_leaf(node, item, at_exclusion(reason, must=books.must[node]), reason)
+                return self._takes_back(node) or state is S.DEFAULTED
             if books.started[node]:
                 raise BadLog(f"{branch!r} is excluded after it was started")
             self._read = None
@@ -247,16 +262,22 @@ class Fold:
         node = books.open(end.branch) if item is None and not books.groups else self._open(end.branch, item)
         self._read = None
         if item is not None:
-            return self._harvest.end(node, end, books.end_leaf(node, item, end.state, end.reason))
+            changed = self._harvest.end(node, end, books.end_leaf(node, item, end.state, end.reason))
+            return self._takes_back(node) or changed
         return self._harvest.end(node, end, books.end(node, end.state, end.reason))
 
-    def _judge(self, seq: int, at: int, *, changed: bool, began: bool = False) -> list[Effect]:
-        """Apply the rules after an event at `at`. `began`: it was the start, and nothing has come yet."""
+    def _takes_back(self, node: int) -> bool:
+        """Whether a node with leaves, one of which has ended, has now failed and takes back what they have given."""
+        state = self._books.states[node]
+        return state is not PENDING and state is not S.SUCCEEDED and self._harvest.drop(node)
+
+    def _judge(self, seq: int, at: int, happening: Happening, *, changed: bool) -> list[Effect]:
+        """Apply the rules after an event at `at`, the start among them: then nothing has come yet."""
         alarms = self._alarms
         books = self._books
         effects: list[Effect] = []
-        if alarms.watch is not None and not began:
-            effects += self._attend(alarms.watch, at, changed=changed)
+        if alarms.watch is not None and not isinstance(happening, Start):
+            effects += self._attend(alarms.watch, at, news=changed and self._is_news(happening))
         if self._terms.target is not None and not alarms.grace_fixed and coverage_met(self._terms, books):
             if wait := grace_wait(self._terms, books, alarms.stop - at):
                 alarms.add_grace(at + wait)
@@ -267,11 +288,19 @@ class Fold:
             return self._conclude(by, seq, at)
         return effects + self._updates() if changed else effects
 
-    def _attend(self, watch: Watch, at: int, *, changed: bool) -> list[Effect]:
+    def _is_news(self, happening: Happening) -> bool:
+        """Whether something has come of what changes the merged value. A failure changes it by what it takes away."""
+        if not isinstance(happening, Change | End):
+            return True
+        books, item = self._books, happening.item
+        node = books.index[happening.branch]
+        return (books.states[node] if item is None else books.groups[node].states[item]) in SATISFIES
+
+    def _attend(self, watch: Watch, at: int, *, news: bool) -> list[Effect]:
         """Let those rules see what has come that look at more than counts. What they wish for, if nothing completes now."""
-        watch.came(at, self._alarms, changed=changed)
+        watch.came(at, self._alarms, news=news)
         if watch.confident:
-            watch.sure(self._harvest.latest(), self._harvest.running())
+            watch.surest = self._harvest.surest()
         self._ask(watch, at)
         return watch.wishes()
 

@@ -44,10 +44,10 @@ class Harvest:
 
     __slots__ = (
         "_accepts",
+        "_answered",
         "_digest",
         "_ended",
         "_kept",
-        "_latest",
         "_leaves",
         "_nodes",
         "_streams",
@@ -63,7 +63,7 @@ class Harvest:
         self._leaves: dict[int, dict[int, _Leaf]] = {}
         self._kept: set[int] = set()  # nodes some of whose leaves are kept although they have not ended
         self._ended = 0
-        self._latest = 0.0
+        self._answered: dict[int, float] = {}  # the best confidence of each node's answers
         self._streams: dict[_Place, Accumulator] = {}
         self._sure: dict[_Place, float] = {}  # what a stream's parts said last of their confidence
 
@@ -101,7 +101,8 @@ class Harvest:
         said = end.confidence
         sure = said if said is not None else self._sure.get((at, end.item), 0.0) if parts is not None else 0.0
         node = self._nodes[at]
-        self._latest = 0.0 if end.reason is R.STREAM_BROKEN else sure
+        if sure and end.reason is not R.STREAM_BROKEN:
+            self._answered[at] = max(sure, self._answered.get(at, 0.0))
         if node.gather is not None and end.item is not None:
             if why := self._unfit(at, value):
                 raise BadLog(f"{end.branch}[{end.item}]: {why}")
@@ -113,25 +114,29 @@ class Harvest:
         self._values[at] = MergeInput(end.branch, value, place, confidence=sure, digest=digest)
         return True
 
-    def latest(self) -> float:
-        """What the worker that has answered last said of its answer, in [0, 1]; 0.0 if it said nothing, or broke off."""
-        return self._latest
+    def drop(self, at: int) -> bool:
+        """A node with leaves has failed, and what these have given goes with it. Whether there was anything."""
+        streams = [place for place in self._streams if place[0] == at]
+        for place in streams:
+            del self._streams[place]
+        self._answered.pop(at, None)
+        return bool(self._leaves.pop(at, None)) or bool(streams)
 
-    def running(self) -> float:
-        """The best of what the parts of running streams said last of their confidence; 0.0 if none did."""
-        return max((self._sure.get(place, 0.0) for place in self._streams), default=0.0)
+    def surest(self) -> float:
+        """The best confidence of an answer, or of what a running stream's parts said last; 0.0 if none said anything."""
+        running = (self._sure.get(place, 0.0) for place in self._streams)
+        return max(max(self._answered.values(), default=0.0), max(running, default=0.0))
 
     def keep(self, states: list[BranchState]) -> None:
         """The parts of the streams that still run are to be in the result, whatever becomes of their branches now."""
         for (at, item), stream in self._streams.items():
             if states[at] is not PENDING:
                 continue
-            ended = len(states)
             if item is None:
-                if (part := self._part_of(at, self._nodes[at].id, ended)) is not None:
+                if (part := self._part_of(at, self._nodes[at].id)) is not None:
                     self._values[at] = part
             elif stream.attempt >= 0 and self._unfit(at, value := stream.glance()) is None:
-                leaf = _Leaf(value, self._sure.get((at, item), 0.0), ended + at)  # type: ignore[arg-type]  # it fits: JSON
+                leaf = _Leaf(value, self._sure.get((at, item), 0.0), self._ended + at)  # type: ignore[arg-type]  # it fits: JSON
                 self._leaves.setdefault(at, {})[item] = leaf
                 self._kept.add(at)
 
@@ -143,27 +148,21 @@ class Harvest:
             if at in values:
                 found.append(values[at])
             elif at in groups:
-                if (state in GATHERED or at in self._kept) and (
-                    together := self._gathered(at, groups[at], len(states) + at)
-                ) is not None:
+                if (state in GATHERED or at in self._kept) and (together := self._gathered(at, groups[at])) is not None:
                     found.append(together)
             elif state is DEFAULTED:
-                found.append(MergeInput(node.id, node.default, len(states), defaulted=True))
-            elif (
-                state is PENDING
-                and (at, None) in self._streams
-                and (part := self._part_of(at, node.id, len(states))) is not None
-            ):
+                found.append(MergeInput(node.id, node.default, self._ended + at, defaulted=True))
+            elif state is PENDING and (at, None) in self._streams and (part := self._part_of(at, node.id)) is not None:
                 found.append(part)
         return found
 
-    def _part_of(self, at: int, branch: str, ended: int) -> MergeInput | None:
+    def _part_of(self, at: int, branch: str) -> MergeInput | None:
         """What a running stream has given so far, as far as the merge can take it; it arrives after all that have ended."""
         stream = self._streams[at, None]
         value = stream.glance()  # a merge keeps nothing of its inputs
         if stream.attempt < 0 or self._accepts(branch, value) is not None:
             return None
-        return MergeInput(branch, value, ended + at, confidence=self._sure.get((at, None), 0.0))
+        return MergeInput(branch, value, self._ended + at, confidence=self._sure.get((at, None), 0.0))
 
     def _unfit(self, at: int, value: Value) -> str | None:
         """Why a leaf's value cannot be part of the result; None = it can."""
@@ -173,8 +172,11 @@ class Harvest:
             return why
         return self._accepts(node.id, gather(how, [("", value)]))  # type: ignore[list-item]  # it fits: JSON
 
-    def _gathered(self, at: int, group: Leaves, place: int) -> MergeInput | None:
-        """What the leaves have given so far, as one value; no surer than the least sure of them. None: nothing."""
+    def _gathered(self, at: int, group: Leaves) -> MergeInput | None:
+        """What the leaves have given so far, as one value; no surer than the least sure of them. None: nothing.
+
+        It arrives with the last of them, and while one of them is open after all that have ended.
+        """
         node, leaves = self._nodes[at], self._leaves.get(at, {})
         answers: list[tuple[str, JsonValue]] = []
         sure, real = 1.0, False
@@ -193,6 +195,7 @@ class Harvest:
         if not answers:
             return None
         together = gather(node.gather or Gather.LIST, answers)
+        place = self._ended + at
         if not group.open:
             place = max((leaf.place for leaf in leaves.values()), default=place)
         return MergeInput(node.id, together, place, defaulted=not real, confidence=sure)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, unique
+from fractions import Fraction
 from itertools import chain
-from math import fsum, isfinite
+from math import fsum, inf, isfinite
 from typing import Final, TypeAlias
 
 from aggregator.engine.jsons import canonical, is_number, what
@@ -106,12 +107,23 @@ def _sum(given: Given) -> tuple[JsonValue, str]:
             raise RuleError("add up to more than 64 bits hold")
     else:
         try:
-            total = fsum(numbers)
+            total = _rounded_sum(numbers)
         except OverflowError:
-            total = float("inf")
+            total = inf
         if not isfinite(total):
             raise RuleError("add up to more than a double holds")
     return total, given[0][0] if len(given) == 1 else ""
+
+
+def _rounded_sum(numbers: Sequence[int | float]) -> float:
+    """Exact, and rounded once. OverflowError if no double is near it."""
+    doubles = list(map(float, numbers))
+    if doubles == numbers:  # no integer has lost a digit
+        try:
+            return fsum(doubles)
+        except OverflowError:
+            pass  # perhaps only on the way: it adds in the order given
+    return float(sum(map(Fraction, numbers)))
 
 
 def lists(given: Given) -> Iterator[JsonValue]:

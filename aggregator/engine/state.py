@@ -10,10 +10,10 @@ from fractions import Fraction
 from typing import Final
 
 from aggregator.engine.badlog import BadLog
-from aggregator.engine.exact import whole
 from fanmesh.model.coverage import OUTSIDE, Coverage, Tally, cover, leaf_tallies
 from fanmesh.model.endings import FAILURES, at_verdict, with_default
 from fanmesh.model.events import FoldNode
+from fanmesh.model.exact import whole
 from fanmesh.model.leaves import Leaves
 from fanmesh.model.states import BranchReason, BranchState, CompletedBy, IfMissing
 
@@ -239,7 +239,7 @@ class Books:
         return found
 
     def coverage(self) -> Coverage:
-        """Coverage as reports show it: floats added up in plan order."""
+        """Coverage as reports show it."""
         tallies: list[Tally] = []
         for at, node in enumerate(self.nodes):
             if (group := self.groups.get(at)) is None:

@@ -29,14 +29,13 @@ class Due(Protocol):
 
 
 class Watch:
-    """One request. `quiet`, `holds`: these rules are met now. `surest`: the best confidence among what has answered so far.
+    """One request. `quiet`, `holds`: these rules are met now. `surest`: the best confidence among what there is, as it is told.
 
     `errors`: how often the predicate could not be evaluated.
     """
 
     __slots__ = (
         "_again",
-        "_answered",
         "_evaluate",
         "_last",
         "_length",
@@ -61,7 +60,6 @@ class Watch:
         self.quiet = self.holds = False
         self.surest = 0.0
         self.errors = 0
-        self._answered = 0.0  # the best confidence of an ending; those of streams that run come and go
         self._last = 0  # when something came last
         self._waits = False  # the alarm of `quiet` is on its way
         self._stale = False  # something has come since the predicate was asked
@@ -69,19 +67,14 @@ class Watch:
         self._put_off = False  # the alarm for that is on its way
         self._wishes: list[Effect] = []
 
-    def sure(self, answered: float, running: float) -> None:
-        """The confidence of the branch that has answered last, and the best one among the streams that have not ended."""
-        self._answered = max(self._answered, answered)
-        self.surest = max(self._answered, running)
-
-    def came(self, at: int, alarms: Due, *, changed: bool) -> None:
-        """A part, an ending or an exclusion at `at`. `changed`: the merged value may be another one.
+    def came(self, at: int, alarms: Due, *, news: bool) -> None:
+        """A part, an ending or an exclusion at `at`. `news`: something is part of the merged value now that was not.
 
         The alarm of `quiet` stays where it is if one is on its way; when it comes, it moves on. Moved with every part it would
         be a message for each of them, and a timer.
         """
         self._stale = True
-        if changed and self._length:
+        if news and self._length:
             self._last = at
             self.quiet = False
             if not self._waits:

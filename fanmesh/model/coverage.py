@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import fsum
+from fractions import Fraction
 from typing import Final, NamedTuple
 
+from fanmesh.model.exact import exact, units
 from fanmesh.model.states import BranchReason, BranchState
 
 R, S = BranchReason, BranchState
 
 
 class Tally(NamedTuple):
-    """What coverage needs to know of a branch."""
+    """What coverage needs to know of a branch, or of a leaf: that one's weight is a fraction of its node's."""
 
     state: BranchState
     reason: BranchReason
-    weight: float
+    weight: float | Fraction
     started: bool
 
 
@@ -95,10 +96,11 @@ def counts_in(state: BranchState, reason: BranchReason) -> bool:
     return state is not S.SKIPPED or reason not in OUTSIDE
 
 
-def cover(branches: Iterable[Tally | tuple[BranchState, BranchReason, float, bool]]) -> Coverage:
-    """Add up, exactly (fsum), so that neither order nor rounding can make 9 of 10 less than 0.9. 0/0 = 0."""
-    answered: list[float] = []
-    counted: list[float] = []
+def cover(branches: Iterable[Tally | tuple[BranchState, BranchReason, float | Fraction, bool]]) -> Coverage:
+    """Add up, exactly (see `exact`), so that neither order nor rounding can make 9 of 10 less than 0.9. 0/0 = 0."""
+    weighed: dict[float | Fraction, list[int]] = {}  # by weight: how many answered, and how many count
+    last: float | Fraction | None = None
+    here = [0, 0]
     planned = started = 0
     counts = [0] * (len(S) + 1)  # by the number of the state
     succeeded, fell_back = S.SUCCEEDED, S.FELL_BACK
@@ -106,13 +108,21 @@ def cover(branches: Iterable[Tally | tuple[BranchState, BranchReason, float, boo
         planned += 1
         started += was_started
         counts[state] += 1
+        if weight is not last:  # leaves share theirs, and a fraction takes long to look up
+            last = weight
+            here = weighed.setdefault(weight, [0, 0])
         if state is succeeded or state is fell_back:
-            answered.append(weight)
-            counted.append(weight)
+            here[0] += 1
+            here[1] += 1
         elif counts_in(state, reason):
-            counted.append(weight)
-    ok, total = fsum(answered), fsum(counted)
-    return Coverage(ok / total if total else 0.0, ok, total, planned, started, *(counts[state] for state in _COUNTERS))
+            here[1] += 1
+    shares, one = units(tuple(weighed))
+    ok = total = 0
+    for share, (answered, counted) in zip(shares, weighed.values(), strict=True):
+        ok += share * answered
+        total += share * counted
+    ratio = ok / total if total else 0.0
+    return Coverage(ratio, ok / one, total / one, planned, started, *(counts[state] for state in _COUNTERS))
 
 
 def leaf_tallies(
@@ -126,10 +136,11 @@ def leaf_tallies(
 
     Where the node has failed, or was not needed, an answer of a leaf has gone with it: it counts as its node does.
     """
+    share = exact(weight) / count
     lost = state not in (S.PENDING, S.SUCCEEDED)
     for own, why, started in leaves:
         gone = lost and own in (S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED)
-        yield Tally(state if gone else own, reason if gone else why, weight / count, started)
+        yield Tally(state if gone else own, reason if gone else why, share, started)
 
 
 def degraded(branches: Iterable[tuple[BranchState, BranchReason, bool]]) -> Degraded:

@@ -15,7 +15,6 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Final
 
-from aggregator.engine.jsons import canonical
 from aggregator.engine.merging import Merge, Merged, MergeError, MergeInput, Strategy, one_of
 from fanmesh.model.merge import MergeSpec
 from fanmesh.model.values import JsonValue
@@ -44,10 +43,10 @@ def compile_merge(spec: MergeSpec, branches: Sequence[str]) -> Merge:
     """The merge that `spec` asks for, for branches in plan order.
 
     Raises MergeError: an unknown kind, or options that the kind does not understand. Remembered, since every request of a
-    plan asks for the same one.
+    plan asks for the same one; by options to the letter, for a function may tell apart what JSON does not: 1 and 1.0.
     """
     order = tuple(branches)
-    key = spec.kind, None if spec.options is None else canonical(spec.options), order, spec.function
+    key = spec.kind, repr(spec.options), order, spec.function
     merge = _memo.get(key)
     if merge is None:
         kinds = _catalogue()

@@ -12,11 +12,11 @@ from fractions import Fraction
 from statistics import pstdev
 from typing import Final, TypeAlias
 
-from aggregator.engine.exact import exact
 from aggregator.engine.jsons import is_number, what
 from aggregator.engine.merging import Merged, MergeError, MergeInput, Strategy
 from aggregator.engine.options import Options, dotted, flag, read, schema, unreadable, weights, word
 from aggregator.engine.rules import APPLY, Rule, RuleError
+from fanmesh.model.exact import exact
 from fanmesh.model.merge import Conflict
 from fanmesh.model.values import JsonValue, Value
 

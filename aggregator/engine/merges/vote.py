@@ -14,10 +14,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from aggregator.engine.exact import exact
 from aggregator.engine.jsons import canonical, copied
 from aggregator.engine.merging import Merged, MergeError, MergeInput, Strategy, json_only
 from aggregator.engine.options import Options, dotted, read, schema, share, unreadable, weights, word
+from fanmesh.model.exact import exact
 from fanmesh.model.merge import Conflict
 from fanmesh.model.values import JsonValue, Value
 

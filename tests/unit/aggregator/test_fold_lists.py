@@ -10,10 +10,12 @@ from aggregator.engine.badlog import BadLog
 from aggregator.engine.fold import Fold
 from fanmesh.expr import evaluator
 from fanmesh.model.completion import CompletionRule, Predicate, Until, UntilKind
-from fanmesh.model.events import Change, Effect, End, Event, FoldNode, Happening, PartArrived, Result, Start, Verdict
+from fanmesh.model.events import Change, Effect, End, Event, FoldNode, Happening, PartArrived, Result, Start, Update, Verdict
 from fanmesh.model.merge import MergeSpec
-from fanmesh.model.states import BranchReason, BranchState, ChangeKind, CompletedBy, Gather, IfMissing
+from fanmesh.model.states import AlarmKind, BranchReason, BranchState, ChangeKind, CompletedBy, EmitMode, Gather, IfMissing
+from fanmesh.model.times import MS
 from fanmesh.model.values import Opaque
+from tests.kit.logs import Story, rule
 
 S, R, K = BranchState, BranchReason, ChangeKind
 X = FoldNode("x", gather=Gather.LIST)
@@ -145,3 +147,102 @@ def test_parts_of_items_of_a_branch_that_failed_are_not_kept() -> None:
     result = folded(*told, until=Until(UntilKind.CONFIDENCE, 0.9))[-1]
     assert isinstance(result, Result)
     assert (result.value, result.merged) == ({"y": 1}, ("y",))
+
+
+def of_list(story: Story, *items: str, tolerated: int = 0) -> Story:
+    """`x` is called for each of these."""
+    story.add(0, Change("x", K.EXPANDED, items=items, tolerated=tolerated))
+    for item in range(len(items)):
+        story.add(0, started(item))
+    return story
+
+
+def failed(item: int) -> End:
+    """It has not answered."""
+    return End("x", 0, S.FAILED, R.WORKER_ERROR, item=item)
+
+
+@pytest.mark.parametrize("order", [("s", X), (X, "s")])
+def test_what_still_comes_is_not_what_came_first(order: tuple[FoldNode | str, ...]) -> None:
+    """However many items have answered before it: `first` is a matter of when, and not of the place in the plan."""
+    story = of_list(Story(*order, completion=rule(Until(UntilKind.QUIET, 50 * MS)), merge="first"), *"abcdef")
+    story.start("s")
+    for item in range(6):
+        story.add(10, ended(item, item))
+    story.part("s", 40, ["late"], 0)
+    assert story.fold.snapshot()[0] == [0, 1, 2, 3, 4, 5]
+    story.alarm(AlarmKind.QUIET, 90)
+    assert story.verdict.completed_by is CompletedBy.QUIET
+    assert (story.result.value, story.result.merged) == ([0, 1, 2, 3, 4, 5], ("x",))
+
+
+def test_a_list_with_items_that_run_is_not_what_came_first() -> None:
+    """Nor is an item's stream: what has answered whole has come before both."""
+    story = of_list(Story(X, "y", "z", completion=rule(Until(UntilKind.QUIET, 50 * MS)), merge="first"), *"abcdef", tolerated=6)
+    for item in range(5):
+        story.add(10, ended(item, item))
+    story.ok("y", 20)
+    story.add(30, part(5, [5]))
+    assert story.fold.snapshot()[0] == "y"
+    story.alarm(AlarmKind.QUIET, 80)
+    assert (story.result.value, story.result.merged) == ("y", ("y",))
+
+
+@pytest.mark.parametrize("gives", [part(0, [1], confidence=0.95), ended(0, confidence=0.95)])
+@pytest.mark.parametrize("ending", [failed(1), Change("x", K.EXCLUDED, R.UPSTREAM_MISSING, 1)])
+def test_nobody_is_sure_of_what_has_gone(gives: Happening, ending: Happening) -> None:
+    """With a branch that has failed goes all that its items have said, the confidence of answers and streams included."""
+    must = FoldNode("y", required=True)
+    story = Story(X, must, "z", completion=rule(Until(UntilKind.CONFIDENCE, 0.9)))
+    story.add(0, Change("x", K.EXPANDED, items=("a", "b"), tolerated=0))
+    story.add(0, started(0))
+    story.add(10, gives)
+    story.add(20, ending)
+    assert story.ok("y", 30, sure=0.2) == []
+    story.ok("z", 40, sure=0.89)
+    assert story.verdict.completed_by is CompletedBy.ALL
+
+
+def test_who_is_sure_of_an_item_is_sure_while_its_branch_may_succeed() -> None:
+    """A failure that is tolerated takes nothing away, nor does the confidence of a later answer."""
+    must = FoldNode("y", required=True)
+    story = of_list(Story(X, must, "z", completion=rule(Until(UntilKind.CONFIDENCE, 0.9))), "a", "b", "c", tolerated=1)
+    story.add(10, ended(0, confidence=0.95))
+    story.add(11, failed(1))
+    story.add(12, ended(2, confidence=0.1))
+    story.ok("y", 30, sure=0.2)
+    assert story.verdict.completed_by is CompletedBy.CONFIDENCE
+
+
+@pytest.mark.parametrize("gives", [part(0, [1]), ended(0, [1])])
+@pytest.mark.parametrize("ending", [failed(1), Change("x", K.EXCLUDED, R.UPSTREAM_MISSING, 1)])
+def test_it_is_told_when_a_branch_takes_its_answers_with_it(gives: Happening, ending: Happening) -> None:
+    """The value is another one then, and whoever follows it must not go on showing what is gone."""
+    story = Story(X, "y", emit=EmitMode.SNAPSHOT)
+    story.add(0, Change("x", K.EXPANDED, items=("a", "b"), tolerated=0))
+    story.add(0, started(0))
+    (shown,) = story.add(10, gives)
+    assert isinstance(shown, Update)
+    assert shown.read()[0] == {"x": [[1]]}
+    (shown,) = story.add(20, ending)
+    assert isinstance(shown, Update)
+    assert shown.read()[0] == {}
+
+
+def test_a_branch_that_fails_with_nothing_changes_nothing() -> None:
+    """None of its items had given anything."""
+    story = of_list(Story(X, "y", emit=EmitMode.SNAPSHOT), "a", "b")
+    assert story.add(10, failed(1)) == []
+
+
+@pytest.mark.parametrize("ending", [failed(1), Change("x", K.EXCLUDED, R.UPSTREAM_MISSING, 1)])
+def test_answers_that_go_are_no_news(ending: Happening) -> None:
+    """The value changes, but it was a failure: `quiet` is counted from what has come last."""
+    story = Story(X, "y", "z", completion=rule(Until(UntilKind.QUIET, 50 * MS)))
+    story.add(0, Change("x", K.EXPANDED, items=("a", "b"), tolerated=0))
+    story.add(0, started(0))
+    story.ok("y", 10)
+    story.add(20, ended(0))
+    story.add(40, ending)
+    story.alarm(AlarmKind.QUIET, 70)
+    assert (story.verdict.at, story.result.value) == (70 * MS, {"y": "y"})

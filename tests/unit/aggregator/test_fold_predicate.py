@@ -50,6 +50,17 @@ def test_it_is_asked_of_the_coverage_too() -> None:
     assert seen == [0.2, 0.8]
 
 
+def test_coverage_says_the_same_to_every_rule() -> None:
+    """What meets `until: {coverage: 0.9}` is 0.9 to a predicate, and in the report."""
+    weighed = [FoldNode(name, weight=0.3) for name in "abc"]
+    story = Story(*weighed, FoldNode("d", weight=0.1), completion=asked(), language=asks(lambda _, covered: covered >= 0.9))
+    story.start("a", "b", "c", "d")
+    for name in "abc":
+        story.ok(name, 10)
+    assert story.verdict.completed_by is C.PREDICATE
+    assert story.coverage.ratio == 0.9
+
+
 def test_without_the_floor_nobody_asks() -> None:
     """Its answer would change nothing; when the floor comes to hold it is asked, also by an event that brings no value."""
     times: list[int] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fanmesh.model.completion import CompletionRule, Until, UntilKind
-from fanmesh.model.events import Arm, FoldNode, Verdict
+from fanmesh.model.events import Arm, End, FoldNode, Verdict
 from fanmesh.model.states import AlarmKind, BranchReason, BranchState, CompletedBy, EmitMode, IfMissing
 from fanmesh.model.times import MS
 from tests.kit.logs import Story, rule
@@ -83,6 +83,19 @@ def test_a_default_is_news_and_a_failure_is_not() -> None:
     assert story.fail("d", 40) == []
     story.alarm(A.QUIET, 60)
     assert story.arms == [Arm(A.QUIET, 60 * MS), Arm(A.QUIET, 90 * MS)]
+
+
+def test_a_stream_that_fails_is_no_news() -> None:
+    """Neither where its parts go with it nor where they are kept: nothing has come that was not there."""
+    for reason, left in ((R.WORKER_ERROR, {"a": "a"}), (R.STREAM_BROKEN, {"a": "a", "s": [1]})):
+        story = Story("a", "s", "b", completion=quiet(50))
+        story.start("a", "s", "b")
+        story.ok("a", 10)
+        story.part("s", 20, [1], 0)
+        story.add(40, End("s", 0, S.FAILED, reason, streamed=True))
+        story.alarm(A.QUIET, 60)
+        story.alarm(A.QUIET, 70)
+        assert (story.verdict.at, story.result.value) == (70 * MS, left)
 
 
 def test_one_alarm_is_on_its_way_however_many_parts_come() -> None:

@@ -4,8 +4,8 @@ from itertools import combinations
 
 import pytest
 
-from aggregator.engine.exact import exact, whole
 from aggregator.engine.jsons import canonical, copied, is_number, what
+from fanmesh.model.exact import exact, whole
 from fanmesh.model.values import JsonValue, Opaque, Value
 
 

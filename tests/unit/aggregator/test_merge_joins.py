@@ -57,6 +57,8 @@ def test_fields_have_the_rules_of_deep_merge() -> None:
     merged = _merged("join_by_key", [one], [two], options=options)
     assert merged.value == [{"id": 7, "p": {"net": 3}, "tags": ["x", "y"], "n": 3}]
     assert [(conflict.path, conflict.chosen) for conflict in merged.conflicts] == [("7.p.net", "b"), ("7.n", "")]
+    big = [[{"id": 7, "n": number}] for number in ((1 << 53) + 1, 1.0)]
+    assert _merged("join_by_key", *big, options=options).value == [{"id": 7, "n": 9007199254740994.0}]
     refused = _merged("join_by_key", [*_rows(1), {"id": 2, "n": 1}], [{"id": 2, "n": 2}], options={"fields": {"n": "error"}})
     assert refused == Merged(None, (Conflict("2.n", {"a": 1, "b": 2}, ""),), (), "2.n: a, b disagree")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,7 +116,8 @@ def test_deep_merge_of_unlike_values(values: tuple[JsonValue, ...], expected: Js
         ("max", ("2024-01-01", "2025-01-01", None), "2025-01-01", "b"),
         ("sum", (1, 2, 3), 6, ""),
         ("sum", (0.1, 0.2, 0.3), 0.6, ""),
-        ("sum", (1e308, 1e308, -1e308), None, "error"),
+        ("sum", (1e308, 1e308, -1e308), 1e308, ""),
+        ("sum", ((1 << 53) + 1, 1.0, None), 9007199254740994.0, ""),
         ("replace", ([1], [2, 3], None), [2, 3], "b"),
         ("concat", ([2, 1], [1], [2.0]), [2, 1, 1, 2], None),
         ("union", ([2, 1, 1], [1, True], [2.0]), [2, 1, True], None),
@@ -127,9 +129,6 @@ def test_deep_merge_of_unlike_values(values: tuple[JsonValue, ...], expected: Js
 def test_deep_merge_rules(rule: str, values: tuple[JsonValue, ...], expected: JsonValue, chosen: str | None) -> None:
     """Each rule's value, and what it reports: the branch chosen, "" for a combination, nothing where nothing is lost."""
     merged = _merge("deep_merge", {"m.f": rule}).merge(_given(*({"m": {"f": value}} for value in values)))
-    if chosen == "error":
-        assert merged.error == "m.f: a, b, c add up to more than a double holds"
-        return
     assert merged.value == {"m": {"f": expected}}
     real = {branch: value for branch, value in zip(BRANCHES, values, strict=True) if value is not None}
     assert merged.conflicts == (() if chosen is None else (Conflict("m.f", real, chosen),))
@@ -291,6 +290,18 @@ def test_a_merge_is_compiled_once_per_plan() -> None:
     for number in range(300):
         _merge("collect", None, (f"n{number}",))
     assert _merge("deep_merge", {"x": "last"}).merge(_given({"x": 1}, {"x": 2})).value == {"x": 2}
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1.0), (0.0, -0.0), ({"a": 1, "b": 1}, {"b": 1, "a": 1})])
+def test_options_that_are_only_equal_are_not_the_same(one: JsonValue, other: JsonValue) -> None:
+    """A function is given those of its own plan: it may look at what JSON takes for one number, or at the order of keys."""
+
+    def echo(_answers: object, options: JsonValue) -> str:
+        return json.dumps(options)
+
+    for option in (one, other):
+        merge = compile_merge(MergeSpec("custom", {"call": "m:f", "options": option}, echo), BRANCHES)
+        assert merge.merge([]).value == json.dumps(option)
 
 
 def test_the_schema_lists_every_file_of_the_catalogue() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from fanmesh.model import states
 from fanmesh.model.completion import CompletionRule, Until, UntilKind
-from fanmesh.model.coverage import Coverage, Degraded, Tally, cover, degraded
+from fanmesh.model.coverage import Coverage, Degraded, Tally, cover, degraded, leaf_tallies
 from fanmesh.model.endings import at_exclusion, at_verdict, with_default
 from fanmesh.model.fault import Code, Fault, FaultKind
 from fanmesh.model.outcome import Outcome, Part, Success
@@ -60,6 +60,39 @@ def test_coverage_counts_branches_and_weighs_them() -> None:
     expected = Coverage(4 / 18, 4.0, 18.0, 11, 9, 1, 1, 1, 1, 1, 3, 1, 1, 1)
     assert cover(tallies) == expected
     assert cover([]) == Coverage()
+
+
+@pytest.mark.parametrize(
+    ("answered", "missing", "ratio", "total"),
+    [
+        ([0.3, 0.3, 0.3], [0.1], 0.9, 1.0),
+        ([0.1] * 3, [], 1.0, 0.3),
+        ([0.1] * 9, [0.1], 0.9, 1.0),
+        ([0.7, 1, 0.1], [0.2], 0.9, 2.0),
+        ([0.1, 0.2], [1e-300], 1.0, 0.3),
+        ([3, 4.0], [3.0], 0.7, 10.0),
+        ([0.0], [0.0], 0.0, 0.0),
+    ],
+)
+def test_coverage_is_of_the_decimals_people_wrote(
+    answered: list[float], missing: list[float], ratio: float, total: float
+) -> None:
+    """Rounded once, at the end, so that nine of ten are 0.9 and not a bit less, in whatever order they stand."""
+    tallies = [Tally(S.SUCCEEDED, R.NONE, weight, started=True) for weight in answered]
+    tallies += [Tally(S.FAILED, R.WORKER_ERROR, weight, started=True) for weight in missing]
+    for order in (tallies, tallies[::-1]):
+        found = cover(order)
+        assert (found.ratio, found.weight_total) == (ratio, total)
+        assert type(found.ratio) is type(found.weight_ok) is float
+
+
+def test_leaves_share_the_weight_of_their_node_exactly() -> None:
+    """Nine of ten items, or six of seven, whatever the node weighs: a share is not rounded."""
+    for weight in (1.0, 0.3, 7.0):
+        for count in range(1, 50):
+            leaves = [(S.SUCCEEDED, R.NONE, True)] * (count - 1) + [(S.FAILED, R.WORKER_ERROR, True)]
+            found = cover(leaf_tallies(leaves, count, weight, S.SUCCEEDED, R.NONE))
+            assert (found.ratio, found.weight_total) == ((count - 1) / count, weight)
 
 
 def test_degraded_bits_are_not_exclusive() -> None:

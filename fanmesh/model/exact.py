@@ -19,12 +19,16 @@ def exact(value: float) -> Fraction:
     return Fraction(repr(value))
 
 
+@lru_cache(maxsize=256)
+def units(weights: tuple[float | Fraction, ...]) -> tuple[tuple[int, ...], int]:
+    """Weights as multiples of one unit, so that they add up exactly, and how many of it are 1. Remembered: a plan keeps its."""
+    parts = [exact(weight) if isinstance(weight, float | int) else weight for weight in weights]
+    one = lcm(*(part.denominator for part in parts))
+    return tuple([int(part * one) for part in parts]), one
+
+
 def whole(weights: Sequence[float]) -> list[int]:
-    """Weights in one common unit, so that they add up exactly. ValueError for NaN, infinite and negative ones."""
+    """Weights in one common unit. ValueError for NaN, infinite and negative ones."""
     if any(weight < 0 for weight in weights):
         raise ValueError("a weight is negative")
-    if all(weight % 1 == 0 for weight in weights):
-        return [int(weight) for weight in weights]
-    parts = [exact(weight) for weight in weights]
-    unit = lcm(*(part.denominator for part in parts))
-    return [int(part * unit) for part in parts]
+    return list(units(tuple(weights))[0])
