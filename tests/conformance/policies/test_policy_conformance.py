@@ -45,18 +45,18 @@ def staged(runner: asyncio.Runner, transport: Callable[[], Transport], directory
     """Play every case once, slower if this machine is too busy; what is returned tells what came of it."""
     played: dict[str, Played | Exception] = {}
 
-    async def play_at(tick: int) -> None:
+    async def play_at(tick: int, *, last: bool) -> None:
         cases = [case for case in only("remote" if remote else "wire") if case.name not in played]
         if not cases:
             return
         stage = await Stage(cases, transport(), remote=remote, directory=directory, tick=tick).open()
         try:
-            played.update(await stage.play_all())
+            played.update(await stage.play_all(last=last))
         finally:
             await stage.close()
 
     for slower in (1, 3):
-        runner.run(play_at(slower * REAL_TICK))
+        runner.run(play_at(slower * REAL_TICK, last=slower == 3))
 
     def play(name: str) -> Played:
         one = played.get(name, AssertionError("this machine is too busy: every run was held up"))
