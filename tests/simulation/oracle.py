@@ -100,7 +100,7 @@ class Oracle:
             state = S.DEFAULTED
         self.fates[branch] = state, reason
         self.stale = True
-        if state in (S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED) or branch in self.parts:
+        if state in (S.SUCCEEDED, S.FELL_BACK, S.DEFAULTED):  # a stream that broke has said all it had before
             self.came = self.now
         self.parts.discard(branch)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from dataclasses import dataclass, field
-from math import fsum
+from fractions import Fraction
 from typing import Any
 
 from aggregator.engine.fold import Fold
@@ -161,9 +161,10 @@ def _check_rows(plan: Plan, report: Report) -> None:
     ]  # fmt: skip
     assert sum(counts) == coverage.planned == len(plan.nodes)
     assert coverage.started == sum(row.started_after is not None for row in rows)
-    ok = fsum(row.weight for row in rows if row.state is S.SUCCEEDED)
-    total = fsum(row.weight for row in rows if row.reason is not R.CONDITION)
-    assert (coverage.weight_ok, coverage.weight_total, coverage.ratio) == (ok, total, ok / total if total else 0.0)
+    ok = sum(Fraction(repr(row.weight)) for row in rows if row.state is S.SUCCEEDED)
+    total = sum(Fraction(repr(row.weight)) for row in rows if row.reason is not R.CONDITION)
+    ratio = float(ok / total) if total else 0.0
+    assert (coverage.weight_ok, coverage.weight_total, coverage.ratio) == (float(ok), float(total), ratio)
     nodes = {node.id: node for node in plan.nodes}
     kept = [
         row for row in rows if row.merged and row.reason is R.STREAM_BROKEN and not nodes[row.branch].whole_only
