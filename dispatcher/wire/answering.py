@@ -12,8 +12,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from dispatcher.flow.dispatch import Underway, dispatch
+from dispatcher.flow.dispatch import dispatch
 from dispatcher.flow.ports import Engine
+from dispatcher.flow.underway import Underway
 from dispatcher.model.limits import Limits
 from dispatcher.model.plan import Catalogue
 from dispatcher.model.request import Refusal, Request, Trace

@@ -14,8 +14,8 @@ from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, Final
 
-from dispatcher.flow.dispatch import Underway
 from dispatcher.flow.ports import Clock, Reaper
+from dispatcher.flow.underway import Underway
 from dispatcher.model.policy import IdempotencyRule
 from dispatcher.policies.idempotency import Begin, Entry, Join, Keys, No, Replay
 from dispatcher.wire.outbound import Finished

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from dispatcher.flow.dispatch import Underway, dispatch
+from dispatcher.flow.dispatch import dispatch
+from dispatcher.flow.underway import Underway
 from dispatcher.model.policy import IdempotencyRule
 from dispatcher.model.request import Request
 from dispatcher.wire.outbound import Finished, finish

@@ -65,6 +65,15 @@ async def test_a_call_that_breaks_grpcs_own_rules_gets_a_status(
         assert (await status_of(peer, 2))[b"grpc-status"] == b"0"
 
 
+async def taking(port: int, size: int) -> Peer:
+    """A caller that takes header lists of so many bytes, and whose server knows that."""
+    peer = await calling(port)
+    peer.h2.update_settings({int(ngh2.Setting.MAX_HEADER_LIST_SIZE): size})
+    peer.flush()
+    await peer.wait(ngh2.SettingsAcknowledged, 2)
+    return peer
+
+
 async def test_trailers_are_no_larger_than_the_caller_takes() -> None:
     """It would end the connection; the status still arrives."""
 
@@ -76,10 +85,7 @@ async def test_trailers_are_no_larger_than_the_caller_takes() -> None:
         raise StatusError(Code.ABORTED, "no", trailers=(("k", "v" * 2000),))
 
     async with serving(Routes(unary={"/t.T/much": much, "/t.T/more": more})) as (server, _):
-        peer = await calling(server.port)
-        peer.h2.update_settings({6: 1000})
-        peer.flush()
-        await peer.wait(ngh2.SettingsAcknowledged, 2)
+        peer = await taking(server.port, 1000)
         ask(peer, b"/t.T/much")
         assert int((await status_of(peer))[b"grpc-status"]) == Code.RESOURCE_EXHAUSTED
         ask(peer, b"/t.T/more")
@@ -144,10 +150,7 @@ async def test_a_message_that_the_caller_does_not_take_does_not_hide_the_status(
         raise StatusError(Code.ABORTED, "no " * 300)
 
     async with serving(Routes(unary={"/t.T/talk": talk})) as (server, _):
-        peer = await calling(server.port)
-        peer.h2.update_settings({6: 500})
-        peer.flush()
-        await peer.wait(ngh2.SettingsAcknowledged, 2)
+        peer = await taking(server.port, 500)
         ask(peer, b"/t.T/talk")
         assert int((await status_of(peer))[b"grpc-status"]) == Code.ABORTED
 

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -166,10 +167,9 @@ async def test_one_that_stays_silent_is_left_alone(process: Process) -> None:
         assert aggregator.breaker.state is State.CLOSED
 
 
-@pytest.mark.asyncio
-async def test_a_probe_that_is_not_wanted_any_more_makes_room(process: Process) -> None:
-    """A caller that goes says nothing of the aggregator: the next request probes it in its place."""
-    given = story()
+@asynccontextmanager
+async def probed(process: Process, given: Story) -> AsyncIterator[tuple[RemoteAggregator, Told]]:
+    """An aggregator that was left alone for a while, and the request that probes it: its first event has just left."""
     async with dialled(process.address) as (aggregator, _):
         with patience():
             await ended(aggregator, given)
@@ -181,30 +181,28 @@ async def test_a_probe_that_is_not_wanted_any_more_makes_room(process: Process) 
         with patience():
             probe = Told(aggregator, given.log)
             probe.feed(probe.log[:1])
-            assert probe.session.mode is REMOTE
-            assert not aggregator.breaker.admits(aggregator.clock.now())
-            probe.session.close()  # in the turn in which its first event left: nothing can have been acknowledged
-            assert (await ended(aggregator, given)).session.mode is REMOTE
+            yield aggregator, probe
+
+
+@pytest.mark.asyncio
+async def test_a_probe_that_is_not_wanted_any_more_makes_room(process: Process) -> None:
+    """A caller that goes says nothing of the aggregator: the next request probes it in its place."""
+    given = story()
+    async with probed(process, given) as (aggregator, probe):
+        assert probe.session.mode is REMOTE
+        assert not aggregator.breaker.admits(aggregator.clock.now())
+        probe.session.close()  # in the turn in which its first event left: nothing can have been acknowledged
+        assert (await ended(aggregator, given)).session.mode is REMOTE
 
 
 @pytest.mark.asyncio
 async def test_a_probe_has_succeeded_when_its_first_event_is_acknowledged(process: Process) -> None:
     """A request may last a minute, and nobody should be merged here until it has ended."""
     given = story()
-    async with dialled(process.address) as (aggregator, _):
-        with patience():
-            await ended(aggregator, given)
-        process.send(signal.SIGSTOP)
-        for _ in range(5):
-            await ended(aggregator, given)
-        process.send(signal.SIGCONT)
-        await until(lambda: aggregator.breaker.admits(aggregator.clock.now()), "the open time to be over")
-        with patience():
-            probe = Told(aggregator, given.log)
-            probe.feed(probe.log[:1])
-            await until(lambda: aggregator.breaker.state is State.CLOSED, "the acknowledgement")
-            probe.feed(probe.log[1:])
-            await probe.result
+    async with probed(process, given) as (aggregator, probe):
+        await until(lambda: aggregator.breaker.state is State.CLOSED, "the acknowledgement")
+        probe.feed(probe.log[1:])
+        await probe.result
         assert probe.session.mode is REMOTE
 
 

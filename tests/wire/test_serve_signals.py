@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from fanmesh.transport.grpc_aio import GrpcTransport
 from fanmesh.workers import serve
 from tests.kit.calls import PATIENCE, Caller, ask
-from tests.kit.programs import program, python
+from tests.kit.programs import Program, program, python
 from tests.kit.roles import Hanging
 
 pytestmark = pytest.mark.asyncio
@@ -43,39 +45,36 @@ async def test_a_start_that_waits_for_workers_can_be_stopped(tmp_path: Path, num
         assert "dispatcher on" not in "".join(process.heard)
 
 
-async def test_what_is_cut_off_is_said_so(tmp_path: Path) -> None:
-    """A request that the end of the drain has cut is not put down to its caller alone; stopping and stopped are in the log."""
+@asynccontextmanager
+async def answering(directory: Path, drain: str) -> AsyncIterator[Program]:
+    """`fanmesh serve` with a request that its worker never answers; the caller waits until it is told something."""
     hanging = Hanging()
     worker = await serve(hanging.worker)
-    async with program(*python("-m", "fanmesh.cli", "serve", file(tmp_path, worker.port, "200ms"))) as process:
-        address = (await process.says(r"dispatcher on (127\.0\.0\.1:\d+)"))[1]
-        channel = GrpcTransport().connect(address)
+    async with program(*python("-m", "fanmesh.cli", "serve", file(directory, worker.port, drain))) as process:
+        channel = GrpcTransport().connect((await process.says(r"dispatcher on (127\.0\.0\.1:\d+)"))[1])
         call = asyncio.create_task(Caller(channel).dispatch(ask()))
         await asyncio.wait_for(hanging.called.wait(), PATIENCE)
-        process.signal(signal.SIGTERM)
-        assert await process.ended() == 0
+        yield process
         await call
         await channel.close()
-    said = "".join(process.heard)
-    assert "cut off at the end of the drain" in said
-    assert said.index('"stopping"') < said.index("cut off") < said.index('"stopped"')
     await worker.stop()
+
+
+async def test_what_is_cut_off_is_said_so(tmp_path: Path) -> None:
+    """A request that the end of the drain has cut is not put down to its caller alone; stopping and stopped are in the log."""
+    async with answering(tmp_path, "200ms") as process:
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 0
+        said = "".join(process.heard)
+        assert "cut off at the end of the drain" in said
+        assert said.index('"stopping"') < said.index("cut off") < said.index('"stopped"')
 
 
 async def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
     """Ctrl-C twice: whoever is still being answered is left."""
-    hanging = Hanging()
-    worker = await serve(hanging.worker)
-    async with program(*python("-m", "fanmesh.cli", "serve", file(tmp_path, worker.port, "600s"))) as process:
-        address = (await process.says(r"dispatcher on (127\.0\.0\.1:\d+)"))[1]
-        channel = GrpcTransport().connect(address)
-        call = asyncio.create_task(Caller(channel).dispatch(ask()))
-        await asyncio.wait_for(hanging.called.wait(), PATIENCE)
+    async with answering(tmp_path, "600s") as process:
         process.signal(signal.SIGINT)
         await process.says('"stopping"')
         process.signal(signal.SIGINT)
         assert await process.ended() == 130
         assert "stopped without waiting" in "".join(process.heard)
-        await call
-        await channel.close()
-    await worker.stop()

@@ -6,7 +6,6 @@ Status-Message. No HTTP library does this: HTTP knows neither `-bin` keys nor pe
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Sequence
@@ -17,11 +16,11 @@ from urllib.parse import quote, unquote_to_bytes
 from fanmesh.model.times import MS, SECOND, US
 from fanmesh.transport.fast.defences import MAX_FIELDS
 from fanmesh.transport.port import Metadata
+from fanmesh.transport.sendable import KEY
 
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 """A header block, as HTTP/2 has it."""
 
-_KEY: Final = re.compile(r"[0-9a-z_.-]+\Z")
 _PLAIN: Final = "".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%")
 _GRPC: Final = b"application/grpc"
 _GRPC_MORE: Final = (_GRPC + b"+", _GRPC + b";")
@@ -83,7 +82,7 @@ def encode(metadata: Metadata) -> list[tuple[bytes, bytes]]:
 @lru_cache(1024)
 def _name(key: str) -> bytes:
     """A key as a field's name. The same few keys come with every call."""
-    if not _KEY.match(key):
+    if not KEY.fullmatch(key):
         raise BadMetadata(f"{key!r} is not a key of metadata: lower-case letters, digits, `_`, `.`, `-`")
     name = key.encode()
     if name in OURS:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from dispatcher.flow.dispatch import Underway
 from dispatcher.flow.reaper import TaskReaper
+from dispatcher.flow.underway import Underway
 from dispatcher.model.policy import IdempotencyRule
 from dispatcher.model.request import Refusal, Request
 from dispatcher.wire.answering import ended
